@@ -1,0 +1,1 @@
+"""Altair charts and the report: one chart code for report, notebook, page and PNG."""

@@ -1,0 +1,1 @@
+"""Typed commands, one short function each, over the jobs."""

@@ -1,0 +1,1 @@
+"""The cell: definition, options, operators, layer, stream and trace. Needs torch alone."""

@@ -1,0 +1,1 @@
+"""What surrounds the LSTM: encoders, local scaling, heads; one frozen config each."""

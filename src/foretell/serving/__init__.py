@@ -1,0 +1,1 @@
+"""The web service: REST, sessions that keep state, and the page."""

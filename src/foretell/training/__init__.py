@@ -1,0 +1,1 @@
+"""The training loop: TBPTT over carried state, schedules, early stopping, exact resume."""
