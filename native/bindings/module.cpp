@@ -1,0 +1,18 @@
+// The Python module foretell._native: a thin layer over the core.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include "foretell/cpu.h"
+
+NB_MODULE(_native, module) {
+  module.def("features", &foretell::features);
+  module.def("variants", [] {
+    std::vector<std::string_view> names;
+    for (const foretell::Variant& variant : foretell::variants()) {
+      if (variant.supported()) names.push_back(variant.name);
+    }
+    return names;
+  });
+  module.def("active", [] { return foretell::active().name; });
+}

@@ -1,0 +1,75 @@
+// CPU features and the list of instruction-set variants.  Compiled for the baseline CPU.
+#include "foretell/cpu.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+namespace foretell {
+namespace {
+
+constexpr std::string_view avx512_needs[] = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"};
+constexpr std::string_view avx2_needs[] = {"avx2", "fma"};
+constexpr std::string_view neon_needs[] = {"neon"};
+
+constexpr Variant all_variants[] = {
+    {"avx512", avx512_needs},
+    {"avx2", avx2_needs},
+    {"neon", neon_needs},
+    {"baseline", {}},
+};
+
+std::string supported_names() {
+  std::string names;
+  for (const Variant& variant : all_variants) {
+    if (!variant.supported()) continue;
+    if (!names.empty()) names += ", ";
+    names += variant.name;
+  }
+  return names;
+}
+
+}  // namespace
+
+std::vector<std::string_view> features() {
+  std::vector<std::string_view> found;
+#if defined(__x86_64__)
+  // The builtin reads cpuid, and xgetbv for the registers that the operating system must save.
+  if (__builtin_cpu_supports("avx2")) found.push_back("avx2");
+  if (__builtin_cpu_supports("fma")) found.push_back("fma");
+  if (__builtin_cpu_supports("avx512f")) found.push_back("avx512f");
+  if (__builtin_cpu_supports("avx512bw")) found.push_back("avx512bw");
+  if (__builtin_cpu_supports("avx512dq")) found.push_back("avx512dq");
+  if (__builtin_cpu_supports("avx512vl")) found.push_back("avx512vl");
+  if (__builtin_cpu_supports("avx512bf16")) found.push_back("avx512_bf16");
+#elif defined(__aarch64__)
+  found.push_back("neon");  // part of every 64-bit Arm
+#endif
+  return found;
+}
+
+bool Variant::supported() const {
+  const auto found = features();
+  return std::ranges::all_of(needs, [&](auto need) { return std::ranges::find(found, need) != found.end(); });
+}
+
+std::span<const Variant> variants() { return all_variants; }
+
+const Variant& choose(std::string_view forced) {
+  for (const Variant& variant : all_variants) {
+    if (variant.supported() && (forced.empty() || forced == variant.name)) return variant;
+  }
+  throw std::invalid_argument("FORETELL_CPU must be one of " + supported_names() + " on this machine; got '" +
+                              std::string(forced) + "'.");
+}
+
+const Variant& active() {
+  static const Variant& chosen = []() -> const Variant& {
+    const char* forced = std::getenv("FORETELL_CPU");
+    return choose(forced ? forced : "");
+  }();
+  return chosen;
+}
+
+}  // namespace foretell

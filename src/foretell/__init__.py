@@ -1,0 +1,33 @@
+"""The LSTM, as a layer and as honest predictions from a table."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foretell.errors import InputError
+    from foretell.jobs import Forecaster, load
+    from foretell.lstm import LSTM, LSTMCell
+
+__version__ = "0.1.0"
+__all__ = ["LSTM", "Forecaster", "InputError", "LSTMCell", "__version__", "load"]
+
+# Loaded on first use, so that importing the package costs nothing and the command line starts at once.
+_HOMES = {
+    "LSTM": "foretell.lstm",
+    "LSTMCell": "foretell.lstm",
+    "Forecaster": "foretell.jobs",
+    "load": "foretell.jobs",
+    "InputError": "foretell.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'foretell' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,106 @@
+"""The arguments of a layer and of a call, checked: one sentence for each thing that can be wrong."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foretell.errors import InputError, require, require_shape
+from foretell.lstm.backends import is_transformed
+from foretell.lstm.definition import State
+from foretell.lstm.options import Options
+
+
+def check_sizes(
+    caller: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    proj_size: int = 0,
+    dropout: float = 0.0,
+) -> None:
+    """The sizes of a layer, as torch.nn.LSTM allows them."""
+    for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+        require(_is_whole(value) and value >= 1, caller, name, "a whole number of at least 1", value)
+    fits = _is_whole(proj_size) and 0 <= proj_size < hidden_size
+    require(fits, caller, "proj_size", f"0 (no projection) or below hidden_size={hidden_size}", proj_size)
+    number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
+    require(number and 0 <= dropout <= 1, caller, "dropout", "between 0 and 1", dropout)
+
+
+def check_input(caller: str, x: Any, input_size: int, weight: Tensor, dimensions: tuple[int, int]) -> None:
+    """x must be a tensor of one of two ranks with the layer's features, number type and device."""
+    require(isinstance(x, Tensor), caller, "the input", "a tensor", type(x).__name__)
+    allowed = f"{dimensions[0]}-D (unbatched) or {dimensions[1]}-D (batched)"
+    require(x.dim() in dimensions, caller, "the input", allowed, f"{x.dim()}-D")
+    wanted = f"input_size={input_size} wide in its last dimension"
+    require(x.shape[-1] == input_size, caller, "the input", wanted, tuple(x.shape))
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise InputError(
+            f"{caller}: the input is {x.dtype} but the weights are {weight.dtype}; convert one of them."
+        )
+    require(
+        x.device == weight.device,
+        caller,
+        "the input",
+        f"on the weights' device {weight.device}",
+        str(x.device),
+    )
+
+
+def state_widths(options: Options, hidden: int, output: int) -> dict[str, int]:
+    """Name -> width of the parts of a state: h, c and, with gate recurrence, the gates of the last step."""
+    widths = {"h": output, "c": hidden}
+    return widths | {"gates": len(options.gates) * hidden} if options.gate_recurrence else widths
+
+
+def check_state(caller: str, hx: Any, widths: dict[str, int], like: Tensor, **sizes: int) -> State:
+    """hx as a tuple of the parts that `widths` names, each [*sizes, width] and of the same kind as `like`."""
+    names = f"({', '.join(widths)})"
+    right = (
+        isinstance(hx, tuple | list)
+        and len(hx) == len(widths)
+        and all(isinstance(part, Tensor) for part in hx)
+    )
+    require(right, caller, "hx", f"the tensors {names}", f"{type(hx).__name__} of {_count(hx)}")
+    for (name, width), part in zip(widths.items(), hx, strict=True):
+        require_shape(caller, f"{name} of hx", part.shape, **sizes, width=width)
+        same = part.dtype == like.dtype or torch.is_autocast_enabled(like.device.type)
+        allowed, got = (f"{values.dtype} on {values.device}" for values in (like, part))
+        require(same and part.device == like.device, caller, f"{name} of hx", allowed, got)
+    return tuple(hx)
+
+
+def check_lengths(
+    caller: str, lengths: Tensor | Sequence[int], time: int, batch: int, device: torch.device
+) -> Tensor:
+    """lengths, on any device, as whole numbers [B] between 0 and T on the given device."""
+    found = torch.as_tensor(lengths)
+    whole = not found.is_floating_point() and not found.is_complex() and found.dtype != torch.bool
+    require(whole or not found.numel(), caller, "lengths", "whole numbers", str(found.dtype))
+    require_shape(caller, "lengths", found.shape, B=batch)
+    if batch and not is_transformed():  # under a transform the values cannot be looked at
+        low, high = (int(value) for value in found.aminmax())
+        require(low >= 0, caller, "every length", "at least 0", low)
+        require(high <= time, caller, "every length", f"at most T={time}, the steps of the input", high)
+    return found.to(device, torch.int64)
+
+
+def check_reset(caller: str, reset: Any, x: Tensor) -> Tensor:
+    """reset as a mask over x's first dimensions, all but its features."""
+    boolean = isinstance(reset, Tensor) and reset.dtype == torch.bool
+    require(
+        boolean, caller, "reset", "a tensor of True and False", getattr(reset, "dtype", type(reset).__name__)
+    )
+    allowed = f"of the input's shape {tuple(x.shape[:-1])}"
+    require(reset.shape == x.shape[:-1], caller, "reset", allowed, tuple(reset.shape))
+    return torch.as_tensor(reset, device=x.device)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, tuple | list | Tensor) else 1

@@ -1,0 +1,94 @@
+"""Who can answer a request, best first: torch's fused kernels, then the definition."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from foretell.lstm.definition import lstm_sequence
+from foretell.lstm.request import Answer, Request
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to answer requests. What it does not support goes to the next one, or is cut up."""
+
+    name: str
+    supports: Callable[[Request], bool]
+    run: Callable[[Request], Answer]
+
+
+def is_transformed() -> bool:
+    """Is the caller inside torch.compile, torch.func (vmap, grad, jvp) or forward-mode differentiation?"""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+    )
+
+
+def _torch_supports(request: Request) -> bool:
+    """torch's kernels know the plain cell alone, and have no rules for vmap and forward-mode gradients."""
+    odd = request.record or request.reset is not None or request.has_masks or request.has_residual
+    return not odd and request.options.is_plain_cell and request.x.numel() > 0 and not is_transformed()
+
+
+def _torch_run(request: Request) -> Answer:
+    if request.lengths is not None:
+        return _torch_run_ragged(request, request.lengths)
+    y, h, c = torch.lstm(request.x, request.state, *_torch_arguments(request), False)
+    return Answer(y, (h, c))
+
+
+def _torch_run_ragged(request: Request, lengths: Tensor) -> Answer:
+    """Through torch's packed kernel; it wants lengths of at least 1, so empty rows run a step for nothing."""
+    there = lengths > 0
+    x = torch.where(there[:, None], request.x, 0)
+    order = lengths.argsort(descending=True, stable=True)
+    back = order.argsort()
+    packed = pack_padded_sequence(x[:, order], lengths[order].clamp(min=1).cpu())
+    state = tuple(part[:, order] for part in request.state)
+    data, *after = torch.lstm(packed.data, packed.batch_sizes, state, *_torch_arguments(request))
+    y, _ = pad_packed_sequence(packed._replace(data=data), total_length=len(x))
+    final = [
+        torch.where(there[:, None], new[:, back], old) for new, old in zip(after, request.state, strict=True)
+    ]
+    return Answer(torch.where(there[:, None], y[:, back], 0), tuple(final))
+
+
+def _torch_arguments(request: Request) -> tuple[list[Tensor], bool, int, float, bool, bool]:
+    """Weights, has biases, layers, dropout, training, bidirectional. Only training has dropout."""
+    weights = [values for values in chain.from_iterable(request.weights) if values is not None]
+    has_bias = request.weights[0].bias_ih is not None
+    return weights, has_bias, request.layers, request.dropout, request.dropout > 0, request.directions == 2
+
+
+def _definition_supports(request: Request) -> bool:
+    return len(request.weights) == 1
+
+
+def _definition_run(request: Request) -> Answer:
+    state = tuple(part[0] for part in request.state)
+    start = None if request.start is None else tuple(part[0] for part in request.start)
+    y, state, activity = lstm_sequence(
+        request.x,
+        state,
+        request.weights[0],
+        request.options,
+        request.masks[0],
+        lengths=request.lengths,
+        reset=request.reset,
+        start=start,
+        record=request.record,
+    )
+    return Answer(y, tuple(part[None] for part in state), () if activity is None else (activity,))
+
+
+BACKENDS = (
+    Backend("torch", _torch_supports, _torch_run),
+    Backend("definition", _definition_supports, _definition_run),
+)

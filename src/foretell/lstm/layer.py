@@ -1,0 +1,296 @@
+"""The layer: torch.nn.LSTM's signature, names, shapes, defaults and results, with the options on top."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Self, Unpack
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from foretell.errors import InputError, require
+from foretell.lstm import arguments, convert, operators, parameters
+from foretell.lstm.definition import State, Weights
+from foretell.lstm.noise import draw_masks, drop_weights
+from foretell.lstm.options import Options, OptionValues
+from foretell.lstm.request import Answer, Request
+from foretell.lstm.stream import Stream
+from foretell.lstm.trace import Trace
+
+
+class LSTM(nn.Module):
+    """A stack of LSTM layers over a sequence; a drop-in for torch.nn.LSTM.
+
+    Arguments, parameter names, gate order (i, f, g, o), shapes, defaults, starting weights and results are
+    torch.nn.LSTM's. The options (see `Options`) are keywords, and `variant` names one of Greff et al.'s nine
+    presets (V, NIG, NFG, NOG, NIAF, NOAF, CIFG, NP, FGR); an option given beside it wins. A gate that is off,
+    or f when it is coupled, has no rows in the weights. The state is (h, c); with gate_recurrence (h, c,
+    gates).
+
+    Under torch.compile, torch.export and torch.func the definition runs, step by step, so that everything
+    composes; compiling then takes time in proportion to T.
+    """
+
+    weight_ih_l0: nn.Parameter
+    initial_h: nn.Parameter  # [S,R], with learn_initial_state only
+    initial_c: nn.Parameter  # [S,H]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        variant: str | None = None,
+        **options: Unpack[OptionValues],
+    ) -> None:
+        super().__init__()
+        arguments.check_sizes("LSTM", input_size, hidden_size, num_layers, proj_size, dropout)
+        for name, flag in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
+            require(isinstance(flag, bool), "LSTM", name, "True or False", flag)
+        self.options = Options.of("LSTM", variant, options)
+        self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
+        self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
+        self.dropout, self.bidirectional = float(dropout), bidirectional
+        self._check_together()
+        self._create_parameters({"device": device, "dtype": dtype})
+        self.reset_parameters()
+        self.flatten_parameters()
+
+    @classmethod
+    def from_torch(cls, module: nn.LSTM) -> Self:
+        """A layer with the same weights (copied), settings, mode, device and dtype as a torch.nn.LSTM."""
+        return convert.from_torch(cls, module)
+
+    def to_torch(self) -> nn.LSTM:
+        """A torch.nn.LSTM with the same weights (copied); InputError naming options it cannot express."""
+        return convert.to_torch(self)
+
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        hx: State | None = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Any, State]:
+        """x [T,B,I], [B,T,I] if batch_first, [T,I] or packed; hx (h [S,B,R], c [S,B,H]) -> y, (h, c).
+
+        S = num_layers * directions, R = proj_size or hidden_size; y has R * directions features, laid out as
+        x. `lengths` [B]: row b ends after lengths[b] steps, 0 allowed; y is 0 beyond, the state that of the
+        end. `reset`: a mask of x's shape without the features; where true a new sequence begins, from the
+        state that a missing `hx` means. InputError for arguments that do not fit.
+        """
+        if isinstance(x, PackedSequence):
+            return self._forward_packed(x, hx, lengths, reset)
+        answer = self._answer(x, hx, lengths, reset, record=False)
+        return self._layout(answer.y, x), self._state_layout(answer, x)
+
+    def trace(
+        self,
+        x: Tensor,
+        hx: State | None = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        reset: Tensor | None = None,
+    ) -> Trace:
+        """As `forward` on dense x, with every gate, cell state and output of every layer and direction."""
+        answer = self._answer(x, hx, lengths, reset, record=True)
+        starts = range(0, self._sequences, self._directions)
+        layers = tuple(answer.activity[first : first + self._directions] for first in starts)
+        return Trace(self._layout(answer.y, x), self._state_layout(answer, x), layers)
+
+    def stream(self, batch: int = 1) -> Stream:
+        """The layer one step at a time, with `batch` rows of state carried along. See `Stream`."""
+        if self.bidirectional:
+            raise InputError(
+                "LSTM: a bidirectional layer cannot stream, for its backward half starts at the end."
+            )
+        require(isinstance(batch, int) and batch >= 1, "LSTM", "batch", "a whole number of at least 1", batch)
+        weights = [self._weights(sequence) for sequence in range(self._sequences)]
+        return Stream(weights, self.options, self._start(batch, weights[0].weight_ih))
+
+    def reset_parameters(self) -> None:
+        """Draw the starting weights anew."""
+        weights = [self._weights(sequence) for sequence in range(self._sequences)]
+        parameters.initialise(weights, self.options, self.hidden_size)
+        if self.options.learn_initial_state:
+            nn.init.zeros_(self.initial_h)
+            nn.init.zeros_(self.initial_c)
+
+    def flatten_parameters(self) -> None:
+        """On a GPU, lay the plain weights out as one block, which cuDNN wants; elsewhere nothing."""
+        convert.flatten_parameters(self)
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters of every layer and direction, as torch.nn.LSTM lists them."""
+        return [[getattr(self, name) for name in names.values()] for names in self._names]
+
+    def extra_repr(self) -> str:
+        return convert.describe(self)
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def _sequences(self) -> int:
+        return self.num_layers * self._directions
+
+    @property
+    def _output(self) -> int:
+        return self.proj_size or self.hidden_size
+
+    def _check_together(self) -> None:
+        if self.options.residual and self.num_layers == 1:
+            raise InputError("LSTM: residual=True adds to the layers above the first, but num_layers is 1.")
+        parameters.check_bias("LSTM", self.options, self.bias)
+        if self.dropout and self.num_layers == 1:
+            text = (
+                f"LSTM: dropout acts between layers; dropout={self.dropout} does nothing with num_layers=1."
+            )
+            warnings.warn(text, stacklevel=3)
+
+    def _create_parameters(self, kind: dict[str, Any]) -> None:
+        self._names: list[dict[str, str]] = []
+        for sequence in range(self._sequences):
+            layer, direction = divmod(sequence, self._directions)
+            inputs = self._output * self._directions if layer else self.input_size
+            suffix = f"_l{layer}" + ("_reverse" if direction else "")
+            shapes = parameters.shapes(self.options, inputs, self.hidden_size, self.bias, self.proj_size)
+            self._names.append({name: name + suffix for name in shapes})
+            for name, shape in shapes.items():
+                self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, **kind)))
+        if self.options.learn_initial_state:
+            self.initial_h = nn.Parameter(torch.empty(self._sequences, self._output, **kind))
+            self.initial_c = nn.Parameter(torch.empty(self._sequences, self.hidden_size, **kind))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
+        return self
+
+    def _weights(self, sequence: int) -> Weights:
+        return Weights(**{name: getattr(self, full) for name, full in self._names[sequence].items()})
+
+    def _widths(self) -> dict[str, int]:
+        return arguments.state_widths(self.options, self.hidden_size, self._output)
+
+    def _start(self, batch: int, like: Tensor) -> State:
+        """The state of a sequence that comes with none, [S,B,...]."""
+        zeros = [like.new_zeros(self._sequences, batch, width) for width in self._widths().values()]
+        if self.options.learn_initial_state:
+            learned = (self.initial_h, self.initial_c)
+            zeros[:2] = [part[:, None].expand(-1, batch, -1) for part in learned]
+        return tuple(zeros)
+
+    def _answer(
+        self,
+        x: Tensor,
+        hx: State | None,
+        lengths: Tensor | Sequence[int] | None,
+        reset: Tensor | None,
+        record: bool,
+    ) -> Answer:
+        """Check the arguments, bring them to [T,B,...] and run."""
+        arguments.check_input("LSTM", x, self.input_size, self.weight_ih_l0, (2, 3))
+        if reset is not None:
+            reset = self._time_first(arguments.check_reset("LSTM", reset, x), unbatched=x.dim() == 2)
+        if hx is not None:
+            batch = {} if x.dim() == 2 else {"B": x.shape[0 if self.batch_first else 1]}
+            hx = arguments.check_state("LSTM", hx, self._widths(), x, S=self._sequences, **batch)
+            hx = tuple(part[:, None] for part in hx) if x.dim() == 2 else hx
+        if lengths is not None and x.dim() == 2:
+            raise InputError(
+                "LSTM: lengths belong to batched input; cut the unbatched input to its length instead."
+            )
+        return self._run(self._time_first(x, unbatched=x.dim() == 2), hx, lengths, reset, record)
+
+    def _run(
+        self,
+        x: Tensor,
+        hx: State | None,
+        lengths: Tensor | Sequence[int] | None,
+        reset: Tensor | None,
+        record: bool,
+    ) -> Answer:
+        time, batch = x.shape[:2]
+        if lengths is not None:
+            lengths = arguments.check_lengths("LSTM", lengths, time, batch, x.device)
+        weights = [
+            drop_weights(self._weights(n), self.options, self.training) for n in range(self._sequences)
+        ]
+        masks = (
+            draw_masks(self.options, self.training, x, self.hidden_size, self._output)
+            for _ in range(self._sequences)
+        )
+        request = Request(
+            x=x,
+            state=self._start(batch, x) if hx is None else hx,
+            weights=tuple(weights),
+            masks=tuple(masks),
+            options=self.options,
+            directions=self._directions,
+            dropout=self.dropout if self.training else 0.0,
+            lengths=lengths,
+            reset=reset,
+            start=None if reset is None else self._start(batch, x),
+            record=record,
+        )
+        return operators.run(request)
+
+    def _forward_packed(
+        self, x: PackedSequence, hx: State | None, lengths: Any, reset: Tensor | None
+    ) -> tuple[PackedSequence, State]:
+        if lengths is not None or reset is not None:
+            raise InputError(
+                "LSTM: a PackedSequence has its own lengths and no reset; give lengths= with dense input."
+            )
+        arguments.check_input("LSTM", x.data, self.input_size, self.weight_ih_l0, (2, 2))
+        dense, steps = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))  # in the order of its rows
+        if hx is not None:
+            hx = arguments.check_state("LSTM", hx, self._widths(), dense, S=self._sequences, B=dense.shape[1])
+            hx = _permute(hx, x.sorted_indices)
+        answer = self._run(dense, hx, steps, None, record=False)
+        y = pack_padded_sequence(answer.y, steps)
+        state = _permute(_as_autocast(answer.state), x.unsorted_indices)
+        return PackedSequence(
+            _as_autocast((y.data,))[0], x.batch_sizes, x.sorted_indices, x.unsorted_indices
+        ), state
+
+    def _time_first(self, values: Tensor, unbatched: bool) -> Tensor:
+        """[T,...], [T,B,...] or [B,T,...] -> [T,B,...]."""
+        if unbatched:
+            return values[:, None]
+        return values.transpose(0, 1) if self.batch_first else values
+
+    def _layout(self, y: Tensor, x: Tensor) -> Tensor:
+        """y [T,B,...] in the layout of x."""
+        (y,) = _as_autocast((y,))
+        if x.dim() == 2:
+            return y[:, 0]
+        return y.transpose(0, 1) if self.batch_first else y
+
+    def _state_layout(self, answer: Answer, x: Tensor) -> State:
+        state = _as_autocast(answer.state)
+        return tuple(part[:, 0] for part in state) if x.dim() == 2 else state
+
+
+def _permute(state: State, order: Tensor | None) -> State:
+    return state if order is None else tuple(part.index_select(1, order) for part in state)
+
+
+def _as_autocast(tensors: State) -> State:
+    """Under autocast, results in its number type, as torch.nn.LSTM gives them; inside, c stays exact."""
+    kind = tensors[0].device.type
+    if not torch.is_autocast_enabled(kind):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors)

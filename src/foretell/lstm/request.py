@@ -1,0 +1,60 @@
+"""What the layer asks of a backend, and what it gets: the two sides of the seam."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from torch import Tensor
+
+from foretell.lstm.definition import Activity, Masks, State, Weights
+from foretell.lstm.options import Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Run L layers in D directions over x: S = L * D sequences, layer by layer, forward before backward."""
+
+    x: Tensor  # [T,B,I]; what lies beyond a row's length may be anything
+    state: State  # (h [S,B,R], c [S,B,H]), and with gate recurrence the gates [S,B,nH]
+    weights: tuple[Weights, ...]  # S of them
+    masks: tuple[Masks, ...]  # S of them
+    options: Options
+    directions: int = 1
+    dropout: float = 0.0  # between layers; 0 unless training
+    lengths: Tensor | None = None  # [B], on x's device
+    reset: Tensor | None = None  # [T,B]
+    start: State | None = None  # what a reset goes back to, as `state`; there whenever `reset` is
+    record: bool = False  # is the activity of every step wanted?
+
+    @property
+    def layers(self) -> int:
+        return len(self.weights) // self.directions
+
+    @property
+    def has_residual(self) -> bool:
+        return self.options.residual and self.layers > 1
+
+    @property
+    def has_masks(self) -> bool:
+        return any(mask is not None for masks in self.masks for mask in masks)
+
+    def part(self, first: int, count: int, directions: int, x: Tensor) -> Self:
+        """The request for `count` of the S sequences, from `first` on, over another x."""
+        rows = slice(first, first + count)
+        return replace(
+            self,
+            x=x,
+            state=tuple(part[rows] for part in self.state),
+            start=None if self.start is None else tuple(part[rows] for part in self.start),
+            weights=self.weights[rows],
+            masks=self.masks[rows],
+            directions=directions,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outputs, zero beyond a row's length; the state at each row's end; on request every activity."""
+
+    y: Tensor  # [T,B,DR]
+    state: State  # as Request.state
+    activity: tuple[Activity, ...] = ()  # S of them, each [T,B,...]

@@ -1,0 +1,101 @@
+"""A model folder: weights.safetensors + model.json (+ report.html), each file whole or not there, no pickle."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foretell.errors import InputError
+
+if TYPE_CHECKING:  # reading a folder's settings needs no tensors
+    from torch import Tensor
+
+FORMAT = 1
+"""The version of the folder's layout. A reader refuses a newer one."""
+
+SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it private; a model is for sharing
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def write_model(folder: Path, settings: Mapping[str, Any], tensors: Mapping[str, "Tensor"]) -> None:
+    """Write the weights, then the settings that name their checksum: a folder with both is complete."""
+    from safetensors.torch import save
+
+    weights = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    content = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), **settings}
+    content["settings_sha256"] = _checksum(content)
+    write_atomic(folder / WEIGHTS, weights)
+    write_atomic(folder / SETTINGS, json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a model folder, checked for completeness, version and tampering."""
+    path = folder / SETTINGS
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: there is no such model folder. Make one with `foretell train ... -o {folder}`."
+        )
+    if not path.is_file():
+        raise InputError(
+            f"{folder}: {SETTINGS} is missing, so this is not a complete model folder; train or copy it again."
+        )
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(
+            f"{path}: the file is cut short or damaged ({error}); train or copy the model again."
+        ) from None
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise InputError(f"{path}: this is not a model's settings: the field 'format' is missing.")
+    if content["format"] > FORMAT:
+        raise InputError(
+            f"{path}: written by a newer version of foretell (format {content['format']}, this one reads up to "
+            f"{FORMAT}); upgrade foretell to read it."
+        )
+    if content.pop("settings_sha256", None) != _checksum(content):
+        raise InputError(
+            f"{path}: its content does not match its checksum: it was changed by hand or damaged; train or copy the model again."
+        )
+    return content
+
+
+def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
+    """The settings and the tensors of a model folder."""
+    from safetensors.torch import load
+
+    settings = read_settings(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise InputError(
+            f"{folder}: {WEIGHTS} is missing, so this is not a complete model folder; train or copy it again."
+        )
+    weights = path.read_bytes()
+    if hashlib.sha256(weights).hexdigest() != settings["weights_sha256"]:
+        raise InputError(
+            f"{path}: its content ({len(weights)} bytes) does not match the checksum in {SETTINGS}: it is cut short, "
+            "damaged or from another model; train or copy the model again."
+        )
+    return settings, load(weights)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    canonical = {key: value for key, value in content.items() if key != "settings_sha256"}
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,125 @@
+"""Step by step is the same as all at once."""
+
+import pytest
+import torch
+
+from foretell.errors import InputError
+from foretell.lstm import LSTM
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_streaming_equals_the_whole(batch, dtype, options, make, assert_near):
+    layer = make(3, 5, 2, **options).to(dtype).train()
+    x = torch.randn(9, batch, 3, dtype=dtype)
+    stream = layer.stream(batch)
+    y = torch.stack([stream.step(one) for one in x])
+    expected, state = layer.eval()(x)
+    assert_near(y, expected)
+    assert_near(stream.save(), state)
+
+
+def test_one_row_may_come_without_its_batch(make, assert_near):
+    layer, x = make(3, 5, 2), torch.randn(4, 3, dtype=torch.float64)
+    stream = layer.stream()
+    assert_near(torch.stack([stream.step(one) for one in x]), layer(x)[0])
+
+
+@pytest.fixture(params=[{}, {"variant": "FGR", "zoneout": 0.3}], ids=["plain", "by definition"])
+def layer(request, make):
+    return make(3, 5, 2, **request.param)
+
+
+def test_a_saved_state_can_be_restored(layer):
+    x = torch.randn(8, 2, 3, dtype=torch.float64)
+    stream = layer.stream(2)
+    for one in x[:3]:
+        stream.step(one)
+    saved = stream.save()
+    first = [stream.step(one) for one in x[3:]]
+    stream.restore(saved)
+    assert all(map(torch.equal, first, [stream.step(one) for one in x[3:]]))
+
+
+def test_a_copy_goes_its_own_way(layer):
+    x = torch.randn(8, 1, 3, dtype=torch.float64)
+    stream = layer.stream()
+    stream.step(x[0])
+    twin = stream.copy()
+    before = twin.save()
+    first = [stream.step(one) for one in x[1:]]
+    assert all(map(torch.equal, twin.save(), before))
+    assert all(map(torch.equal, first, [twin.step(one) for one in x[1:]]))
+
+
+def test_a_stream_goes_on_from_a_whole_sequence_and_back(layer, assert_near):
+    x = torch.randn(8, 2, 3, dtype=torch.float64)
+    whole, end = layer(x)
+    stream = layer.stream(2)
+    stream.restore(layer(x[:3])[1])
+    assert_near(torch.stack([stream.step(one) for one in x[3:6]]), whole[3:6])
+    assert_near(layer(x[6:], stream.save()), (whole[6:], end))
+
+
+def test_reset_goes_back_to_the_start(make):
+    stream = make(3, 5, learn_initial_state=True).stream()
+    x = torch.randn(1, 3, dtype=torch.float64)
+    first = stream.step(x)
+    stream.step(x)
+    stream.reset()
+    assert torch.equal(stream.step(x), first)
+
+
+def test_outputs_stay_and_no_gradient_is_kept(layer):
+    stream = layer.stream()
+    x = torch.randn(3, 1, 3, dtype=torch.float64, requires_grad=True)
+    first = stream.step(x[0])
+    value = first.clone()
+    stream.step(x[1])
+    assert torch.equal(first, value)
+    assert not first.requires_grad
+
+
+def test_streams_cross_inference_mode(layer, assert_near):
+    x = torch.randn(4, 1, 3, dtype=torch.float64)
+    with torch.inference_mode():
+        stream = layer.stream()
+        outputs = [stream.step(x[0])]
+        stream = stream.copy()
+    outputs.append(stream.step(x[1]))
+    with torch.inference_mode():
+        outputs += [stream.step(one) for one in x[2:]]
+    assert_near(torch.stack(outputs), layer(x)[0])
+
+
+def test_later_weights_need_a_new_stream(make):
+    layer, x = make(3, 5), torch.randn(1, 3, dtype=torch.float64)
+    stream, twin = layer.stream(), layer.stream()
+    torch.nn.init.zeros_(layer.weight_ih_l0)
+    assert torch.equal(stream.step(x), twin.step(x))
+    assert not torch.equal(layer.stream().step(x), twin.copy().step(x))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(1, 3), r"Stream\.step: x must have shape \(B=2, I=3\); got \(1, 3\)\."),
+        (torch.zeros(3), r"Stream\.step: x must have shape \(B=2, I=3\); got \(3,\)\."),
+        (
+            torch.zeros(2, 3, dtype=torch.int64),
+            r"x must be torch\.float32, as the weights are; got torch\.int64\.",
+        ),
+    ],
+)
+def test_wrong_steps_are_refused(x, message):
+    with pytest.raises(InputError, match=message):
+        LSTM(3, 4).stream(2).step(x)
+
+
+def test_wrong_streams_and_states_are_refused():
+    with pytest.raises(InputError, match="a bidirectional layer cannot stream"):
+        LSTM(3, 4, bidirectional=True).stream()
+    with pytest.raises(InputError, match="LSTM: batch must be a whole number of at least 1; got 0"):
+        LSTM(3, 4).stream(0)
+    with pytest.raises(InputError, match=r"Stream\.restore: h of hx must have shape \(L=1, B=1, width=4\)"):
+        LSTM(3, 4).stream().restore((torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)))
