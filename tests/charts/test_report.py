@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from foretell.charts import write_png, write_report
+from foretell.charts.sections import pictures
 from foretell.charts.table import score_table, significant
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>'\"&"
@@ -170,6 +171,13 @@ def test_pictures_are_png_and_named(contents, tmp_path):
         assert data.startswith(b"\x89PNG\r\n\x1a\n")
         assert int.from_bytes(data[16:20]) > 1200, "twice the width on a screen"
         assert len(data) > 5000
+
+
+def test_pictures_of_several_series_name_the_one_they_show(make_contents):
+    titles = {name: chart.title.text for name, chart in pictures(make_contents(series=("a", "b")))}
+    assert titles["forecast"] == "Forecast: a"
+    assert titles["windows"] == "Backtest windows: a"
+    assert titles["training"] == "Training"
 
 
 def test_pictures_of_several_series_with_integer_time(make_contents, tmp_path):

@@ -1,0 +1,313 @@
+"""The forecaster: from a table of one or many series to the next values, with intervals that hold."""
+
+import shutil
+import time as clock
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from foretell.errors import InputError, require, require_known
+from foretell.jobs.forecasting import explaining, folder, reporting
+from foretell.jobs.forecasting.evaluation import Evaluation, cutoff_positions, evaluate
+from foretell.jobs.forecasting.explaining import Explanation
+from foretell.jobs.forecasting.fitting import fit_model
+from foretell.jobs.forecasting.memory import remember
+from foretell.jobs.forecasting.model import Memory, Model
+from foretell.jobs.forecasting.predicting import ends, forecast, forecast_frame
+from foretell.jobs.forecasting.settings import Settings
+from foretell.jobs.forecasting.streaming import Stream
+from foretell.jobs.forecasting.updating import take_in
+from foretell.sequences import (
+    Panel,
+    Schema,
+    Table,
+    build_panel,
+    future_covariates,
+    infer_schema,
+    read_table,
+    to_native,
+)
+from foretell.training.loop import Progress
+
+Names = str | Sequence[str] | None
+GATE_ROWS = 120
+
+
+class Forecaster:
+    """Forecasts the next `horizon` values of every series of a table, with intervals.
+
+    Args:
+        horizon: steps ahead.
+        level: interval levels in percent.
+        settings: see `Settings`: windows (horizons held out for `evaluate`), validation, season, context,
+            hidden, layers, dropout, members, epochs, learning_rate, weight_decay, seed.
+
+    After `fit`: `schema_` (what each column is for), `training_` (the training curve), `seconds_`.
+    """
+
+    def __init__(self, horizon: int, level: Sequence[float] = (80, 95), **settings: Any) -> None:
+        self.settings = Settings.of(horizon=horizon, level=tuple(level), **settings)
+        self._model: Model | None = None
+
+    def fit(
+        self,
+        data: Any,
+        time: str | None = None,
+        target: Names = None,
+        series: str | None = None,
+        past: Names = None,
+        known: Names = None,
+        static: Names = None,
+        freq: str | None = None,
+        *,
+        query: str | None = None,
+        checkpoint: str | Path | None = None,
+        progress: Progress | None = None,
+        announce: Callable[[Schema], None] | None = None,
+    ) -> Self:
+        """Train on a table: a path (CSV, Parquet, JSON lines), a database address with `query`, or a frame.
+
+        Roles of columns that are not named are inferred; `announce` is called with the schema before training,
+        `progress` after each epoch. With a `checkpoint` folder the run can be killed and resumed, see `resume`.
+
+        Raises:
+            InputError: the table cannot be read or used; the message names the place and the remedy.
+        """
+        table = read_table(data, query=query)
+        schema = infer_schema(
+            table, time=time, target=target, series=series, past=past, known=known, static=static, freq=freq
+        )
+        if announce:
+            announce(schema)
+        source = str(data) if isinstance(data, str | Path) else None
+        return self._train(table, schema, source, query, checkpoint, progress)
+
+    @classmethod
+    def resume(cls, checkpoint: str | Path, data: Any = None, *, progress: Progress | None = None) -> Self:
+        """Go on with a training run that was killed; it ends with the weights it would have ended with.
+
+        `data` is needed if the run was fitted on a frame. InputError if the table has changed since.
+        """
+        run = folder.read_run(Path(checkpoint))
+        if data is None and run.source is None:
+            raise InputError(
+                f"{checkpoint}: the run was fitted on a frame in memory; give the same frame as data=."
+            )
+        table = read_table(run.source if data is None else data, query=run.query)
+        self = cls.__new__(cls)
+        self.settings, self._model = run.settings, None
+        return self._train(table, run.data, run.source, run.query, checkpoint, progress)
+
+    def _train(
+        self,
+        table: Table,
+        schema: Schema,
+        source: str | None,
+        query: str | None,
+        checkpoint: str | Path | None,
+        progress: Progress | None,
+    ) -> Self:
+        panel = build_panel(table, schema)
+        if checkpoint is not None:
+            checksum = folder.checksum(panel)
+            run = folder.Run(
+                settings=self.settings, data=schema, source=source, query=query, checksum=checksum
+            )
+            folder.begin_run(Path(checkpoint), run)
+        began = clock.perf_counter()
+        place = Path(checkpoint) if checkpoint is not None else None
+        model, cut, curves = fit_model(panel, schema, self.settings, place, progress)
+        seen = tuple((cut.stop - panel.offsets[:-1]).tolist())
+        self._record = folder.Record(
+            settings=self.settings,
+            data=schema,
+            fitted=model.fitted,
+            config=model.config,
+            ids=panel.ids,
+            seen=seen,
+            source=source,
+            query=query,
+            training=folder.curve_rows(curves),
+            seconds=clock.perf_counter() - began,
+            headline=None,
+            scores=[],
+        )
+        self._model, self._kind = model, table.kind
+        self._panel: Panel | None = panel
+        self._ids, self._memory = panel.ids, remember(model, panel)
+        return self
+
+    @property
+    def schema_(self) -> Schema:
+        """What each column of the table is for."""
+        return self._fitted().schema
+
+    @property
+    def training_(self) -> pl.DataFrame:
+        """The training curve: network, epoch, train, validation (pinball losses), seconds."""
+        self._fitted()
+        return pl.DataFrame(self._record.training, infer_schema_length=None)
+
+    @property
+    def seconds_(self) -> float:
+        """How long the training took."""
+        self._fitted()
+        return self._record.seconds
+
+    def predict(self, data: Any = None, known: Any = None) -> Any:
+        """The next `horizon` values of every series: unique_id, ds, y_hat, lo-80, hi-80, ...
+
+        Without `data`, from the end of the rows seen so far; with it, from the end of the table's series, which
+        may be new ones. `known` is a table of the columns known ahead. Returns a frame of the kind the table
+        came in, one row a series, time and target (column `target` if there are several).
+        """
+        model = self._fitted()
+        kind, ids, memory = self._kind, self._ids, self._memory
+        if data is not None:
+            table = read_table(data)
+            panel = build_panel(table, model.schema)
+            kind, ids, memory = table.kind, panel.ids, remember(model, panel)
+        ahead = None
+        if known is not None:
+            require(
+                bool(model.schema.known), "predict", "known", "left out: the model was fitted without", known
+            )
+            ahead = future_covariates(
+                read_table(known), model.schema, ends(model, memory, ids), model.settings.horizon
+            )
+        return to_native(forecast_frame(model, memory, ids, forecast(model, memory, ahead)), kind)
+
+    def evaluate(self, data: Any = None, windows: int = 10, step: int | None = None) -> Evaluation:
+        """Backtest from the last `windows` cutoffs, `step` rows apart (default: one horizon).
+
+        Without `data`, over the rows held out by `fit`, and no further back than those; with it, over the end
+        of the table's series, and the headline says how many windows training had seen. Each forecast uses
+        only the rows up to its cutoff.
+        """
+        require(
+            isinstance(windows, int) and windows >= 1,
+            "evaluate",
+            "windows",
+            "a whole number of at least 1",
+            windows,
+        )
+        require(step is None or step >= 1, "evaluate", "step", "at least 1", step)
+        model, horizon = self._fitted(), self.settings.horizon
+        panel, kind, name = self._panel_of(data, "evaluate")
+        seen = self._seen(panel)
+        earliest = seen - 1 if data is None else np.zeros_like(seen)
+        positions = cutoff_positions(panel.lengths, horizon, windows, step or horizon, earliest)
+        found = evaluate(model, panel, positions, seen, name)
+        if data is None:
+            self._record.headline = found.headline
+            self._record.scores = found.summary.to_dicts()
+        frames = {
+            field: to_native(getattr(found, field), kind) for field in ("summary", "windows", "by_horizon")
+        }
+        return replace(found, **frames)
+
+    def explain(self, data: Any = None, series: str | None = None, rows: int = GATE_ROWS) -> Explanation:
+        """The gates over the last `rows` rows of a series (default: the first), and what each input is worth."""
+        require(rows >= 1, "explain", "rows", "at least 1", rows)
+        panel, kind, name = self._panel_of(data, "explain")
+        number = _series_number(panel.ids, series, f"explain: {name}") if series is not None else 0
+        found = explaining.explain(self._fitted(), panel, number, rows)
+        frames = {field: to_native(getattr(found, field), kind) for field in ("inputs", "gates", "half_life")}
+        return replace(found, **frames)
+
+    def stream(self, series: str | None = None) -> Stream:
+        """The model at the end of a series, to be fed one row at a time; it does not change the model."""
+        model = self._fitted()
+        if series is None:
+            names = ", ".join(self._ids[:5])
+            require(
+                len(self._ids) == 1, "stream", "series", f"one of the model's series ({names}, ...)", series
+            )
+            return Stream(model, self._memory.of_series(0), self._ids[0])
+        return Stream(model, self._memory.of_series(_series_number(self._ids, series, "stream")), series)
+
+    def update(self, data: Any) -> Self:
+        """Take in new rows of known series, without training: the next `predict` starts after them."""
+        model = self._fitted()
+        table = read_table(data)
+        take_in(model, self._memory, self._ids, build_panel(table, model.schema), table)
+        self._panel = None  # it ends before the rows taken in
+        return self
+
+    def report(self, path: str | Path, *, png: bool = False) -> Path:
+        """Write report.html, which opens without a network, and on request a PNG of each chart beside it."""
+        from foretell.charts import write_png, write_report
+
+        model = self._fitted()
+        panel, _, _ = self._panel_of(None, "report")
+        evaluation = self._evaluation()
+        frame = forecast_frame(model, self._memory, self._ids, forecast(model, self._memory, None))
+        contents = reporting.report_contents(model, self._record, panel, evaluation, frame)
+        write_report(contents, Path(path))
+        if png:
+            write_png(contents, Path(path).parent)
+        return Path(path)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model folder (weights.safetensors, model.json); checkpoints in it are no longer needed."""
+        model = self._fitted()
+        folder.save(Path(path), self._record, model, self._memory)
+        shutil.rmtree(Path(path) / folder.CHECKPOINT, ignore_errors=True)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model folder. InputError if it is cut short, changed, or from a newer version."""
+        record, model, memory = folder.load(Path(path))
+        self = cls.__new__(cls)
+        self.settings, self._model, self._record = record.settings, model, record
+        self._ids, self._memory, self._panel, self._kind = record.ids, memory, None, "polars"
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        """What the model folder says: settings, schema, findings, scores."""
+        self._fitted()
+        return self._record.model_dump(mode="json")
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """The same, a few lines for people."""
+        return reporting.facts(self._fitted(), self._record)
+
+    def _fitted(self) -> Model:
+        if self._model is None:
+            raise InputError("Forecaster: not fitted yet; call fit(data) first, or foretell.load(folder).")
+        return self._model
+
+    def _panel_of(self, data: Any, verb: str) -> tuple[Panel, Any, str]:
+        """The panel of the given table, else of the table it was fitted on; its kind and name."""
+        model = self._fitted()
+        if data is None and self._panel is not None:
+            return self._panel, self._kind, model.schema.source
+        source = self._record.source if data is None else data
+        if source is None:
+            raise InputError(f"{verb}: a model folder holds no data; give the table as data=.")
+        table = read_table(source, query=self._record.query if data is None else None)
+        return build_panel(table, model.schema), table.kind, table.name
+
+    def _seen(self, panel: Panel) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """How many rows of each series training and calibration used; 0 for a series not trained on."""
+        seen = dict(zip(self._record.ids, self._record.seen, strict=True))
+        return np.array([seen.get(name, 0) for name in panel.ids], np.int64)
+
+    def _evaluation(self) -> Evaluation | None:
+        """The backtest over the held-out rows, if there are any."""
+        if not self._fitted().fitted.windows:
+            return None
+        panel, _, name = self._panel_of(None, "report")
+        seen, horizon = self._seen(panel), self.settings.horizon
+        positions = cutoff_positions(panel.lengths, horizon, self._fitted().fitted.windows, horizon, seen - 1)
+        return evaluate(self._fitted(), panel, positions, seen, name)
+
+
+def _series_number(ids: tuple[str, ...], name: str, caller: str) -> int:
+    require_known(caller, "series", [name], ids)
+    return ids.index(name)

@@ -1,0 +1,1 @@
+"""The parts of the forecaster, each small: scaling, linear start, fitting, prediction, evaluation, streaming."""

@@ -1,0 +1,173 @@
+"""From a panel to a trained model: split, linear start, networks, calibration."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foretell.jobs.forecasting.calendars import calendar_columns, panel_calendar, seasons
+from foretell.jobs.forecasting.linear import Linear, origins, scaled_targets, window_inputs
+from foretell.jobs.forecasting.model import Model
+from foretell.jobs.forecasting.settings import Fitted, Settings
+from foretell.jobs.forecasting.splits import Split, split
+from foretell.jobs.forecasting.start import Start, choose_start
+from foretell.jobs.forecasting.task import ForecastTask
+from foretell.networks.forecast import ForecastConfig, ForecastNetwork
+from foretell.networks.quantiles import widths_for
+from foretell.sequences import Panel, Schema
+from foretell.training.checkpoint import Checkpoint
+from foretell.training.loop import Epoch, Plan, Progress, own_randomness, train
+
+STEPS = 600  # optimizer steps that a training aims at when the user does not say how many epochs
+EPOCHS = (4, 12)  # and the fewest and most epochs they may make
+RESIDUALS = 4000  # origins from which the first interval widths are read
+
+
+def fit_model(
+    panel: Panel,
+    schema: Schema,
+    settings: Settings,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Model, Split, list[list[Epoch]]]:
+    """Train on a panel; returns the model, where its rows were cut, and each network's training curve.
+
+    With a checkpoint folder the run can be killed at any moment and called again with the same arguments: it
+    ends with the same weights.
+    """
+    cut = split(panel, settings, schema.source)
+    cycles = seasons(panel, settings.season)
+    columns = calendar_columns(panel, settings.season)
+    start = choose_start(panel, settings, cut, cycles, panel_calendar(panel, settings.season, columns))
+    fitted = _findings(panel, schema, start, cut, cycles, columns)
+    config = _config(panel, schema, settings, fitted)
+    draft = Model(settings, schema, fitted, config, (), torch.zeros(0), panel.ids)
+    _, data = draft.scale(panel)
+    networks, curves, tasks = [], [], []
+    for member in range(settings.members):
+        seed = settings.seed + member
+        network = _network(config, start, _residual_quantiles(start, cut, settings), seed)
+        task = ForecastTask(network, data, cut.train, cut.stop, seed=seed, weight_decay=settings.weight_decay)
+        plan = Plan(_epochs(settings, task), task.steps_an_epoch, settings.learning_rate, seed)
+        saved = Checkpoint(checkpoint / f"member-{member}.safetensors") if checkpoint else None
+        curves.append(train(network, task, plan, saved, progress))
+        networks.append(network)
+        tasks.append(task)
+    widening = _calibrate(networks, tasks[0], settings)
+    model = Model(settings, schema, fitted, config, tuple(networks), widening, panel.ids)
+    return model, cut, curves
+
+
+def _findings(
+    panel: Panel, schema: Schema, start: Start, cut: Split, cycles: tuple[int, ...], columns: tuple[int, ...]
+) -> Fitted:
+    numbers = panel.static.numbers
+    present = np.isfinite(numbers)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = np.where(present, numbers, 0.0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(present, numbers - mean, 0.0) ** 2).sum(axis=0) / count)
+    return Fitted(
+        scaling=start.scaling,
+        seasons=cycles,
+        calendar=columns,
+        nonnegative=tuple(name in schema.nonnegative for name in schema.targets),
+        validation=cut.validation,
+        windows=cut.windows,
+        static_mean=tuple(mean.tolist()),
+        static_deviation=tuple(np.where(deviation > 0, deviation, 1.0).tolist()),
+    )
+
+
+def _config(panel: Panel, schema: Schema, settings: Settings, fitted: Fitted) -> ForecastConfig:
+    def sizes(role: str) -> tuple[int, ...]:
+        return tuple(len(schema.categories[name]) for name in schema.categorical(role))  # type: ignore[arg-type]
+
+    tracks = panel.y.shape[1] * len(panel.ids)
+    return ForecastConfig(
+        context=fitted.scaling.context,
+        horizon=settings.horizon,
+        probabilities=settings.quantiles,
+        linear=1 + len(fitted.calendar),
+        calendar=len(fitted.calendar),
+        past=panel.past.numbers.shape[1],
+        past_categories=sizes("past"),
+        known=panel.known.numbers.shape[1],
+        known_categories=sizes("known"),
+        static=panel.static.numbers.shape[1],
+        static_categories=sizes("static"),
+        tracks=tracks if tracks > 1 else 0,
+        hidden=settings.hidden,
+        layers=settings.layers,
+        dropout=settings.dropout,
+    )
+
+
+def _network(config: ForecastConfig, start: Start, distances: Tensor, seed: int) -> ForecastNetwork:
+    """A fresh network whose skip is the linear solution and whose intervals are its residuals' quantiles."""
+    with own_randomness(seed, 0):
+        network = ForecastNetwork(config)
+    with torch.no_grad():
+        network.skip.weight.copy_(torch.from_numpy(start.linear.weight))
+        network.skip.bias.copy_(torch.from_numpy(start.linear.bias))
+        network.head.bias[config.horizon :] = widths_for(distances).flatten()
+    return network
+
+
+def _residual_quantiles(start: Start, cut: Split, settings: Settings) -> Tensor:
+    """Distances between neighbouring quantiles of the linear start's training residuals, [H, Q-1]."""
+    linear: Linear = start.linear
+    residuals: list[NDArray[np.float32]] = []
+    begin = start.tracks.offsets[:-1]
+    for target, series, rows in origins(start.tracks, begin, cut.train - settings.horizon, RESIDUALS):
+        goal, known = scaled_targets(start.tracks, target, rows, settings.horizon, int(cut.train[series]))
+        inputs = window_inputs(start.tracks, target, rows, int(begin[series]), start.scaling.context)
+        residuals.append(np.where(known, goal - linear(inputs), np.nan))
+    if not residuals:
+        return torch.ones(settings.horizon, len(settings.quantiles) - 1)
+    together = np.concatenate(residuals)
+    together = np.where(np.isfinite(together).any(axis=0), together, 0.0)
+    quantiles = np.nanquantile(together - np.nanmedian(together, axis=0), settings.quantiles, axis=0)
+    return torch.from_numpy(np.diff(quantiles, axis=0).T.astype(np.float32).copy())
+
+
+def _epochs(settings: Settings, task: ForecastTask) -> int:
+    if settings.epochs is not None:
+        return settings.epochs
+    return int(np.clip(round(STEPS / task.steps_an_epoch), *EPOCHS))
+
+
+@torch.inference_mode()
+def _calibrate(networks: list[ForecastNetwork], task: ForecastTask, settings: Settings) -> Tensor:
+    """Conformalised quantile regression (Romano et al. 2019) on the validation rows, per level and step, [levels,H].
+
+    The score of a target is by how much it lies outside its interval, in units of the spread; intervals move
+    out by that quantile of the scores which makes the level hold.
+    """
+    middle = len(settings.quantiles) // 2
+    scores: list[Tensor] = []
+    for tracks, first, time in task.validation_blocks():
+        steps = task.data.steps(tracks, first, time)
+        quantiles = torch.stack([network(steps)[0] for network in networks]).mean(0)
+        target, mask = task.validation_targets(tracks, first, time)
+        outside = [
+            torch.maximum(
+                quantiles[..., middle - 1 - level] - target, target - quantiles[..., middle + 1 + level]
+            )
+            for level in range(len(settings.levels))
+        ]
+        score = torch.stack(outside, dim=-1).masked_fill(mask.unsqueeze(-1) == 0, torch.nan)
+        scores.append(score[mask.any(dim=-1)])  # [n,H,levels]
+    if not sum(len(score) for score in scores):
+        return torch.zeros(len(settings.levels), settings.horizon)
+    return _score_quantiles(torch.cat(scores), settings)
+
+
+def _score_quantiles(scores: Tensor, settings: Settings) -> Tensor:
+    """The (1 + 1/n) level quantile of the scores of each step, over its known targets, [levels,H]."""
+    count = scores.isfinite().sum(0).clamp(min=1)  # [H,levels]
+    ranked = scores.nan_to_num(nan=torch.inf).sort(dim=0).values
+    share = torch.tensor(settings.levels) / 100
+    place = torch.ceil(share * (count + 1)).long().clamp(max=count) - 1
+    return ranked.gather(0, place.clamp(min=0).unsqueeze(0))[0].nan_to_num(posinf=0.0).T.contiguous()

@@ -1,0 +1,86 @@
+"""What the user may set about a forecaster, and what fitting found out: both stored with the model."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from foretell.errors import InputError, require_known
+
+Transform = Literal["none", "log"]
+
+
+class Settings(BaseModel):
+    """The arguments of `Forecaster`. Sizes of None are chosen from the data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    horizon: int = Field(ge=1, le=10_000)  # steps ahead
+    level: tuple[float, ...] = (80.0, 95.0)  # interval levels in percent
+    windows: int = Field(10, ge=0)  # horizons at the end of each series held out for `evaluate`
+    validation: int | None = Field(None, ge=1)  # rows before those, for early stopping and calibration
+    season: tuple[int, ...] | None = None  # season lengths in steps, shortest first
+    context: int | None = Field(None, ge=2)  # rows that local scaling and the linear skip look back
+    hidden: int = Field(64, ge=1)
+    layers: int = Field(1, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    members: int = Field(1, ge=1, le=32)  # networks trained from different seeds and averaged
+    epochs: int | None = Field(None, ge=0)  # passes over the data; 0 leaves the linear start as it is
+    learning_rate: float = Field(4e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    seed: int = 0
+
+    @classmethod
+    def of(cls, **values: object) -> Self:
+        """Check the caller's values; an InputError names the first that is wrong."""
+        require_known("Forecaster", "setting", values, cls.model_fields)
+        try:
+            settings = cls(**values)  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"Forecaster: {name}: {first['msg']}; got {first['input']!r}.") from None
+        wrong = [level for level in settings.level if not 0 < level < 100]
+        if wrong or not settings.level:
+            raise InputError(
+                f"Forecaster: level must be percentages above 0 and below 100; got {values['level']!r}."
+            )
+        if settings.season and min(settings.season) < 2:
+            raise InputError(
+                f"Forecaster: season must be lengths of at least 2 steps; got {values['season']!r}."
+            )
+        return settings
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The interval levels, narrowest first, each once."""
+        return tuple(sorted(set(self.level)))
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """The probabilities the network predicts: both ends of each interval and the median, rising."""
+        tails = [(100 - level) / 200 for level in self.levels]
+        return tuple(sorted([*tails, 0.5, *(1 - tail for tail in tails)]))
+
+
+class Fitted(BaseModel):
+    """What fitting found out about the data, stored beside the settings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scaling: "Scaling"
+    seasons: tuple[int, ...]  # lengths in steps that the data are long enough to show, shortest first
+    calendar: tuple[int, ...]  # columns of the calendar in use
+    nonnegative: tuple[bool, ...]  # one a target: its forecasts stop at zero
+    validation: int  # rows of each series used to stop and calibrate
+    windows: int  # horizons held out of each series
+    static_mean: tuple[float, ...]  # of the numeric static columns over the training series
+    static_deviation: tuple[float, ...]
+
+
+class Scaling(BaseModel):
+    """How a target is expressed relative to its own recent past."""
+
+    model_config = ConfigDict(frozen=True)
+
+    context: int  # rows of the window that sets the spread and feeds the linear skip
+    transform: tuple[Transform, ...]  # one a target

@@ -1,0 +1,130 @@
+"""Forecasting as the training loop sees it: chunks of steps in, pinball loss out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foretell.jobs.forecasting.dataset import Dataset
+from foretell.networks.forecast import ForecastNetwork, State, Steps
+from foretell.networks.quantiles import pinball
+from foretell.training.lanes import chunks, count_chunks
+
+STRANGER = 0.1  # share of tracks trained without their identity, so that a new series has a place to stand
+WARM_UP = 256  # steps that bring a fresh state up to the validation rows
+VALIDATION_STEPS = 200_000  # about the most that one validation reads
+TRACKS_AT_ONCE = 64
+SKIP_RATE = 0.3  # the linear skip starts at its solution and need not move far
+
+
+@dataclass(frozen=True)
+class Batch:
+    steps: Steps
+    target: Tensor  # [T,B,H]
+    mask: Tensor  # [T,B,H]
+    fresh: Tensor  # [B]
+
+
+class ForecastTask:
+    """Train on rows before `train` [S], validate on rows from there to before `stop` [S]."""
+
+    def __init__(
+        self,
+        network: ForecastNetwork,
+        data: Dataset,
+        train: NDArray[np.int64],
+        stop: NDArray[np.int64],
+        *,
+        seed: int,
+        weight_decay: float,
+    ) -> None:
+        self.network, self.data, self.seed, self.weight_decay = network, data, seed, weight_decay
+        start = data.offsets[:-1].numpy()
+        targets = len(data.values)
+        self.start, self.train, self.stop = (np.tile(rows, targets) for rows in (start, train, stop))
+        self.lengths = np.maximum(self.train - self.start - 1, 0)  # the last row has nothing after it
+        self.lanes, self.time = batch_shape(self.lengths)
+        self.probabilities = torch.tensor(network.config.probabilities)
+        self.shown = _shown(self.lengths, self.stop - self.train, seed)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return count_chunks(self.lengths, self.lanes, self.time)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The skip stays near its solution: slower, and not drawn to zero."""
+        skip = list(self.network.skip.parameters())
+        others = [p for name, p in self.network.named_parameters() if not name.startswith("skip.")]
+        return [
+            {"params": [p for p in others if p.dim() > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
+            {"params": skip, "weight_decay": 0.0, "rate": SKIP_RATE},
+        ]
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        generator = np.random.default_rng((self.seed, epoch))
+        for chunk in chunks(self.lengths, self.lanes, self.time, generator):
+            tracks = torch.from_numpy(chunk.sequence)
+            start = self.start[chunk.sequence]
+            first, last = torch.from_numpy(start + chunk.first), torch.from_numpy(start + chunk.last)
+            stop = torch.from_numpy(self.train[chunk.sequence])
+            steps = self.data.steps(tracks, first, self.time)
+            target, mask = self.data.targets(tracks, first, last, self.time, stop)
+            yield Batch(steps, target, mask, torch.from_numpy(chunk.fresh))
+
+    def loss(self, batch: Batch, carried: State | None) -> tuple[Tensor, State]:
+        """Mean pinball loss of a chunk; the state is carried over where the segment goes on."""
+        if carried is not None:
+            keep = (~batch.fresh).to(carried[0].dtype)[:, None]
+            carried = (carried[0] * keep, carried[1] * keep)
+        if self.network.training:
+            batch.steps.track.mul_(torch.rand(len(batch.fresh)) >= STRANGER)
+        quantiles, state = self.network(batch.steps, carried)
+        total, count = pinball(quantiles, batch.target, batch.mask, self.probabilities)
+        return total / count.clamp(min=1), (state[0].detach(), state[1].detach())
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        total, count = 0.0, 0.0
+        for tracks, first, time in self.validation_blocks():
+            quantiles, _ = self.network(self.data.steps(tracks, first, time))
+            target, mask = self.validation_targets(tracks, first, time)
+            loss, known = pinball(quantiles, target, mask, self.probabilities)
+            total, count = total + loss.item(), count + known.item()
+        return total / max(count, 1.0)
+
+    def validation_blocks(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """(tracks, first rows, steps): each runs up to the end of its validation rows, all equally many steps."""
+        order = self.shown[np.argsort((self.stop - self.train)[self.shown], kind="stable")]
+        for block in range(0, len(order), TRACKS_AT_ONCE):
+            tracks = order[block : block + TRACKS_AT_ONCE]
+            time = int((self.stop - self.train)[tracks].max()) + WARM_UP
+            yield torch.from_numpy(tracks), torch.from_numpy(self.stop[tracks] - time), time
+
+    def validation_targets(self, tracks: Tensor, first: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        """Targets of a validation block; the mask keeps origins from the last training row on."""
+        stop = torch.from_numpy(self.stop[tracks.numpy()])
+        target, mask = self.data.targets(tracks, first, stop, time, stop)
+        origin = first[:, None] + torch.arange(time)
+        began = torch.from_numpy(self.train[tracks.numpy()] - 1)
+        return target, mask * (origin >= began[:, None]).T.unsqueeze(-1)
+
+
+def batch_shape(lengths: NDArray[np.int64]) -> tuple[int, int]:
+    """Lanes and steps of a chunk: enough steps for memory, enough chunks an epoch for the optimizer."""
+    total = int(lengths.sum())
+    time = int(np.clip(lengths.max(initial=1), 8, 64))
+    return int(np.clip(total // (time * 12), 1, 64)), time
+
+
+def _shown(lengths: NDArray[np.int64], validation: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The tracks that a validation looks at: all, or a fixed sample of very many."""
+    tracks = np.flatnonzero((validation > 0) & (lengths > 0))
+    most = max(1, VALIDATION_STEPS // (int(validation.max(initial=1)) + WARM_UP))
+    if len(tracks) <= most:
+        return tracks
+    return np.sort(np.random.default_rng(seed).choice(tracks, most, replace=False))

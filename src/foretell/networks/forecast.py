@@ -1,0 +1,188 @@
+"""The forecaster's network: an LSTM over locally scaled values that emits its whole horizon at every step.
+
+At step t it sees the last L values in the scale of step t, the calendar and the covariates; its answer is the
+next H values in the same scale: a linear skip straight from the window (as LSTNet's autoregressive part, Lai
+et al. 2018) plus the LSTM's correction, and quantiles around it ("forked" multi-horizon quantiles, Wen et al.
+2017). T steps, B rows, L context, H horizon, Q quantiles.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from foretell.lstm import LSTM, Trace
+from foretell.networks.quantiles import spread_out
+
+CLIP = 10.0  # scaled inputs beyond this are outliers
+State = tuple[Tensor, Tensor]
+
+
+class ForecastConfig(BaseModel):
+    """Sizes of the network, stored beside its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    context: int  # L
+    horizon: int  # H
+    probabilities: tuple[float, ...]  # Q, odd, rising, the median in the middle
+    linear: int  # E linear inputs beside the window
+    calendar: int  # F calendar columns
+    past: int  # numeric covariates known up to now, each with its mask
+    past_categories: tuple[int, ...]  # vocabulary sizes; code 0 is unknown
+    known: int  # numeric covariates known ahead, each with its mask
+    known_categories: tuple[int, ...]
+    static: int
+    static_categories: tuple[int, ...]
+    tracks: int  # identities; 0 when there is one track only
+    hidden: int = 64
+    layers: int = 1
+    encoding: int = 32  # width of the window's linear encoding
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
+class Steps:
+    """T steps of B rows: what the network reads. Numeric covariates come scaled, missing ones as 0 with mask 0."""
+
+    values: Tensor  # [B, L-1+T]  transformed and gap-filled, not yet scaled
+    observed: Tensor  # [T,B]
+    level: Tensor  # [T,B]
+    spread: Tensor  # [T,B]
+    linear: Tensor  # [T,B,E]
+    calendar: Tensor  # [T,B,F]
+    past: Tensor  # [T,B,2P]  values, then masks
+    past_codes: Tensor  # [T,B,P']
+    known: Tensor  # [T+H,B,2K]  at the steps and the H after them
+    known_codes: Tensor  # [T+H,B,K']
+    static: Tensor  # [B,2S]
+    static_codes: Tensor  # [B,S']
+    track: Tensor  # [B]  identity, 0 for one never seen
+
+
+class ForecastNetwork(nn.Module):
+    """See the module. Output layers start at zero, so training starts from the linear skip as it was set."""
+
+    def __init__(self, config: ForecastConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+        self.encode = nn.Linear(c.context, c.encoding)
+        self.past_embeddings = _embeddings(c.past_categories)
+        self.known_embeddings = _embeddings(c.known_categories)
+        self.static_embeddings = _embeddings(c.static_categories)
+        self.identity = nn.Embedding(c.tracks + 1, 8) if c.tracks else None
+        past = 2 * c.past + _width(c.past_categories)
+        known = 2 * c.known + _width(c.known_categories)
+        static = 2 * c.static + _width(c.static_categories) + (8 if c.tracks else 0)
+        inputs = c.encoding + 2 + c.linear + c.calendar + past + known + static
+        self.lstm = LSTM(inputs, c.hidden, c.layers, dropout=c.dropout if c.layers > 1 else 0.0)
+        self.drop = nn.Dropout(c.dropout)
+        self.skip = nn.Linear(c.context + c.linear, c.horizon)
+        self.head = nn.Linear(c.hidden, c.horizon * len(c.probabilities))
+        self.ahead = KnownAhead(known, c.hidden) if known else None
+        for layer in (self.skip, self.head):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        if self.identity is not None:
+            nn.init.normal_(self.identity.weight, std=0.1)
+
+    def forward(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
+        """Steps and the state before them -> quantiles [T,B,H,Q] in the scale of their step, state after."""
+        window = scaled_window(steps, self.config.context)
+        known = self._known(steps)
+        hidden, state = self._read(steps, window, known, state)
+        return self._answer(steps, window, hidden, known), state
+
+    def read(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
+        """The LSTM's outputs [T,B,hidden] and state alone: what running up to the present needs."""
+        return self._read(steps, scaled_window(steps, self.config.context), self._known(steps), state)
+
+    def answer(self, steps: Steps, hidden: Tensor) -> Tensor:
+        """Quantiles [T,B,H,Q] from outputs read before: what predicting from the present needs."""
+        return self._answer(steps, scaled_window(steps, self.config.context), hidden, self._known(steps))
+
+    def trace(self, steps: Steps) -> Trace:
+        """Every gate and cell state of the LSTM over the steps, from a fresh state."""
+        return self.lstm.trace(
+            self._inputs(steps, scaled_window(steps, self.config.context), self._known(steps))
+        )
+
+    def _known(self, steps: Steps) -> Tensor:
+        return _join([steps.known], self.known_embeddings, steps.known_codes)
+
+    def _read(self, steps: Steps, window: Tensor, known: Tensor, state: State | None) -> tuple[Tensor, State]:
+        hidden, state = self.lstm(self._inputs(steps, window, known), state)
+        return hidden, state
+
+    def _inputs(self, steps: Steps, window: Tensor, known: Tensor) -> Tensor:
+        """What the LSTM reads, [T,B,I]."""
+        time = len(steps.level)
+        parts = [
+            self.encode(window),
+            steps.observed.unsqueeze(-1),
+            window.diff(dim=-1).abs().mean(-1, keepdim=True),  # how rough the window is in its own scale
+            steps.linear,
+            steps.calendar,
+            _join([steps.past], self.past_embeddings, steps.past_codes),
+            known[:time],
+            self._static(steps).expand(time, -1, -1),
+        ]
+        return torch.cat(parts, dim=-1)
+
+    def _static(self, steps: Steps) -> Tensor:
+        parts = [steps.static]
+        if self.identity is not None:
+            parts.append(self.identity(steps.track))
+        return _join(parts, self.static_embeddings, steps.static_codes)
+
+    def _answer(self, steps: Steps, window: Tensor, hidden: Tensor, known: Tensor) -> Tensor:
+        c = self.config
+        hidden = self.drop(hidden)
+        out = self.head(hidden)
+        centre = out[..., : c.horizon] + self.skip(torch.cat([window, steps.linear], dim=-1))
+        if self.ahead is not None:
+            centre = centre + self.ahead(hidden, known, c.horizon)
+        return spread_out(centre, out[..., c.horizon :].unflatten(-1, (c.horizon, -1)))
+
+
+class KnownAhead(nn.Module):
+    """What the covariates known for step t + k change in the forecast of that step, given the state at t."""
+
+    def __init__(self, known: int, hidden: int, width: int = 32) -> None:
+        super().__init__()
+        self.from_hidden = nn.Linear(hidden, width)
+        self.from_known = nn.Linear(known, width, bias=False)
+        self.out = nn.Linear(width, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, hidden: Tensor, known: Tensor, horizon: int) -> Tensor:
+        """hidden [T,B,hidden], known [T+H,B,K] -> shift [T,B,H]."""
+        ahead = self.from_known(known)[1:].unfold(0, horizon, 1).permute(0, 1, 3, 2)  # [T,B,H,width]
+        mixed = torch.relu(self.from_hidden(hidden).unsqueeze(2) + ahead)
+        return torch.as_tensor(self.out(mixed)).squeeze(-1)
+
+
+def scaled_window(steps: Steps, context: int) -> Tensor:
+    """The last L values of every step in the scale of that step, [T,B,L]."""
+    window = steps.values.unfold(1, context, 1).transpose(0, 1)
+    return ((window - steps.level.unsqueeze(-1)) / steps.spread.unsqueeze(-1)).clamp(-CLIP, CLIP)
+
+
+def _embeddings(sizes: tuple[int, ...]) -> nn.ModuleList:
+    return nn.ModuleList(nn.Embedding(size + 1, _embedding_width(size)) for size in sizes)
+
+
+def _embedding_width(size: int) -> int:
+    return min(16, (size + 1) // 2 + 1)
+
+
+def _width(sizes: tuple[int, ...]) -> int:
+    return sum(map(_embedding_width, sizes))
+
+
+def _join(parts: list[Tensor], embeddings: nn.ModuleList, codes: Tensor) -> Tensor:
+    embedded = [embedding(codes[..., number]) for number, embedding in enumerate(embeddings)]
+    return torch.cat([*parts, *embedded], dim=-1)

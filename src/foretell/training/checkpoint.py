@@ -1,0 +1,65 @@
+"""A training run on disk, such that one that was killed goes on as if it had not been, bit for bit."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import Tensor, nn, optim
+
+from foretell.store import write_atomic
+
+
+class Checkpoint:
+    """One file: network, best network, optimizer moments and counters, replaced whole after each epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(
+        self,
+        network: nn.Module,
+        best: Mapping[str, Tensor],
+        optimizer: optim.Optimizer,
+        counters: Mapping[str, Any],
+    ) -> None:
+        """Tensors and counters of the end of an epoch, in one atomic write."""
+        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+        moments = optimizer.state_dict()["state"]
+        tensors |= {
+            f"moment.{i}.{name}": tensor for i, state in moments.items() for name, tensor in state.items()
+        }
+        data = save(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            {"counters": json.dumps(counters)},
+        )
+        write_atomic(self.path, data)
+
+    def load(
+        self, network: nn.Module, optimizer: optim.Optimizer
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Put network and optimizer back; returns the best network and the counters, None without a file."""
+        if not self.path.is_file():
+            return None
+        data = self.path.read_bytes()
+        tensors = load(data)
+        network.load_state_dict(_below(tensors, "network."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below(tensors, "moment.").items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        return _below(tensors, "best."), json.loads(_metadata(data)["counters"])
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The text entries of a safetensors file: its header is JSON behind its length in 8 bytes."""
+    length = int.from_bytes(data[:8], "little")
+    header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + length])
+    return header["__metadata__"]

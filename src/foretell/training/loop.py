@@ -1,0 +1,138 @@
+"""The training loop: epochs of carried state, one-cycle schedule, the best network by validation, exact resume."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from foretell.training.checkpoint import Checkpoint
+
+WARM_UP = 0.15  # share of the steps over which the learning rate rises
+
+
+class Task(Protocol):
+    """What a job hands to the loop: batches, a loss and a score on unseen data."""
+
+    def batches(self, epoch: int) -> Iterable[Any]:
+        """The epoch's batches, the same whenever the same epoch is asked for."""
+
+    def loss(self, batch: Any, carried: Any) -> tuple[Tensor, Any]:
+        """The batch's mean loss, and the state to carry into the next batch (None before the first)."""
+
+    def validate(self) -> float:
+        """The validation loss of the network as it stands."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """AdamW's groups; a group's `rate` multiplies the learning rate."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train."""
+
+    epochs: int
+    steps: int  # batches an epoch, about: the schedule's length
+    learning_rate: float
+    seed: int
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the training curve."""
+
+    epoch: int
+    train: float
+    validation: float
+    seconds: float
+
+
+Progress = Callable[[Epoch, Plan], None]
+
+
+def train(
+    network: nn.Module,
+    task: Task,
+    plan: Plan,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> list[Epoch]:
+    """Train in place and leave the network at its best validation score; returns the curve, epoch 0 first."""
+    groups = task.parameter_groups()
+    rates = [group.pop("rate", 1.0) for group in groups]
+    optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, fused=True)
+    resumed = checkpoint.load(network, optimizer) if checkpoint else None
+    if resumed:
+        best, counters = resumed
+        curve, step = [Epoch(**line) for line in counters["curve"]], counters["step"]
+    else:
+        curve, step = [Epoch(0, math.nan, task.validate(), 0.0)], 0
+        best = _copy(network)
+    for number in range(len(curve), plan.epochs + 1):
+        started = time.perf_counter()
+        loss, step = _epoch(network, task, plan, optimizer, rates, number, step)
+        score = task.validate()
+        if not score >= min(line.validation for line in curve):  # a NaN so far is no rival
+            best = _copy(network)
+        curve.append(Epoch(number, loss, score, time.perf_counter() - started))
+        if checkpoint:
+            checkpoint.save(
+                network, best, optimizer, {"curve": [asdict(line) for line in curve], "step": step}
+            )
+        if progress:
+            progress(curve[-1], plan)
+    network.load_state_dict(best)
+    network.eval()
+    return curve
+
+
+def _epoch(
+    network: nn.Module,
+    task: Task,
+    plan: Plan,
+    optimizer: torch.optim.Optimizer,
+    rates: list[float],
+    number: int,
+    step: int,
+) -> tuple[float, int]:
+    """One pass over the data; returns its mean loss and the count of steps so far."""
+    network.train()
+    losses, carried = [], None
+    with own_randomness(plan.seed, number):
+        for batch in task.batches(number):
+            rate = plan.learning_rate * one_cycle(step / max(1, plan.steps * plan.epochs))
+            for group, factor in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            optimizer.zero_grad()
+            loss, carried = task.loss(batch, carried)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), plan.clip_norm)
+            optimizer.step()
+            losses.append(loss.detach())
+            step += 1
+    network.eval()
+    return (torch.stack(losses).mean().item() if losses else math.nan), step
+
+
+def one_cycle(progress: float) -> float:
+    """Share of the peak learning rate after a share of the training (Smith & Topin 2018), cosine down."""
+    if progress < WARM_UP:
+        return 0.1 + 0.9 * progress / WARM_UP
+    return 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
+
+
+@contextmanager
+def own_randomness(seed: int, epoch: int) -> Iterator[None]:
+    """Random numbers that depend on seed and epoch alone; the caller's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed((seed * 1_000_003 + epoch) % 2**63)
+        yield
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
