@@ -50,9 +50,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a model folder, checked for completeness, version and tampering."""
     path = folder / SETTINGS
     if not folder.is_dir():
-        raise InputError(
-            f"{folder}: there is no such model folder. Make one with `foretell train ... -o {folder}`."
-        )
+        raise InputError(f"{folder}: there is no such model folder. Make one with `foretell train ... -o {folder}`.")
     if not path.is_file():
         raise InputError(
             f"{folder}: {SETTINGS} is missing, so this is not a complete model folder; train or copy it again."
@@ -72,7 +70,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
         )
     if content.pop("settings_sha256", None) != _checksum(content):
         raise InputError(
-            f"{path}: its content does not match its checksum: it was changed by hand or damaged; train or copy the model again."
+            f"{path}: its content does not match its checksum: it was changed by hand or damaged; "
+            "train or copy the model again."
         )
     return content
 

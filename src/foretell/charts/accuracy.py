@@ -115,7 +115,5 @@ def training_chart(contents: ReportContents) -> alt.LayerChart:
     kept = alt.Chart(inline(best)).encode(x=x)
     rule = kept.mark_rule(color=FAINT, strokeDash=[2, 3])
     late = bool((best["epoch"] > losses["epoch"].mean()).any())
-    label = kept.mark_text(
-        align="right" if late else "left", dx=-5 if late else 5, dy=8, fontSize=12, color=INK
-    )
+    label = kept.mark_text(align="right" if late else "left", dx=-5 if late else 5, dy=8, fontSize=12, color=INK)
     return layered([rule, curves, label.encode(text="label:N", y=alt.value(0))], HEIGHT)

@@ -21,9 +21,7 @@ class ReportContents:
     history: pl.DataFrame  # unique_id, target, ds, y: the recent past of a few series
     forecast: pl.DataFrame  # unique_id, target, ds, y_hat, lo-.., hi-..
     windows: pl.DataFrame  # unique_id, target, cutoff, ds, y, y_hat, lo-.., hi-.., and one column a baseline
-    scores: (
-        pl.DataFrame
-    )  # model, mae, rmse, smape, mase, crps, coverage-.., width-..: MODEL, then the baselines
+    scores: pl.DataFrame  # model, mae, rmse, smape, mase, crps, coverage-.., width-..: MODEL, then the baselines
     by_horizon: pl.DataFrame  # model, step (from 1), mae
     training: pl.DataFrame  # epoch, train, validation: losses
     gates: pl.DataFrame  # ds, layer, gate, unit, value: of the first series of `history`

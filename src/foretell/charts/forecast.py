@@ -63,9 +63,7 @@ def _actual_line(windows: pl.DataFrame) -> pl.DataFrame:
 def _bands(frame: pl.DataFrame) -> pl.DataFrame | None:
     """Intervals below one another, the widest first so that it is drawn first."""
     bands = [
-        frame.select(
-            "key", "cutoff", "ds", level=pl.lit(interval_name(level)), lo=f"lo-{level}", hi=f"hi-{level}"
-        )
+        frame.select("key", "cutoff", "ds", level=pl.lit(interval_name(level)), lo=f"lo-{level}", hi=f"hi-{level}")
         for level in levels(frame)
     ]
     return pl.concat(bands, how="vertical_relaxed") if bands else None
@@ -89,14 +87,10 @@ def _fan(
     layers: list[alt.Chart] = [
         rules.mark_rule(color=FAINT, strokeDash=[2, 3], strokeWidth=0.8).encode(x=x),
         *line_layers(drawn, names, dots=dots, x=x, y=y, detail="cutoff:N"),
-        drawn.transform_calculate(when=when(times))
-        .mark_point(opacity=0, size=90)
-        .encode(x=x, y=y, tooltip=tooltip),
+        drawn.transform_calculate(when=when(times)).mark_point(opacity=0, size=90).encode(x=x, y=y, tooltip=tooltip),
     ]
     if bands is not None:
-        shown = _shown(packed(bands, ["key", "level", "cutoff"]), parameters).transform_flatten(
-            ["ds", "lo", "hi"]
-        )
+        shown = _shown(packed(bands, ["key", "level", "cutoff"]), parameters).transform_flatten(["ds", "lo", "hi"])
         marks = shown.mark_bar(size=7) if dots else shown.mark_area()
         fill = shade(list(dict.fromkeys(bands["level"])))
         band = marks.encode(x=x, y=_value_axis(contents, "lo"), y2="hi:Q", detail="cutoff:N", fill=fill)

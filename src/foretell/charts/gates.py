@@ -200,10 +200,6 @@ def _strip(contents: ReportContents, grid: _Grid) -> alt.Chart | None:
         return None
     axis = alt.Axis(title=None, tickCount=3, minExtent=EDGE, maxExtent=EDGE)
     y = alt.Y("y:Q", axis=axis, scale=alt.Scale(zero=False))
-    line = (
-        alt.Chart(packed(first, ["key"]))
-        .transform_flatten(["ds", "y"])
-        .mark_line(color=BLUE, strokeWidth=1.4)
-    )
+    line = alt.Chart(packed(first, ["key"])).transform_flatten(["ds", "y"]).mark_line(color=BLUE, strokeWidth=1.4)
     chart: alt.Chart = line.encode(x=time_axis(grid.times, domain=grid.domain), y=y).properties(height=90)
     return chart

@@ -133,9 +133,7 @@ def _gates(contents: ReportContents) -> Section:
         return Section("gates", heading, "The gates were not recorded.")
     strip = input_chart(contents)
     read = [Figure("input-series", *STRIP, strip)] if strip else []
-    maps = [
-        Figure(f"gate-{gate.name}", gate.title, gate.caption, chart) for gate, chart in heat_maps(contents)
-    ]
+    maps = [Figure(f"gate-{gate.name}", gate.title, gate.caption, chart) for gate, chart in heat_maps(contents)]
     text = (
         "Each row is one unit of the LSTM, each column one step in time. At every step a unit keeps part of "
         "its memory (forget gate), adds something new (input gate times candidate), and passes part of it on "

@@ -24,9 +24,7 @@ def score_table(scores: pl.DataFrame) -> str:
         cells = "".join(f"<td{marks[name]}>{_number(name, row[name])}</td>" for name in kept)
         rows.append(f"<tr{own}><td>{escape(str(row['model']))}</td>{cells}</tr>")
     body = "\n".join(rows)
-    return (
-        f"<div class='scroll'><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n</table></div>"
-    )
+    return f"<div class='scroll'><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n</table></div>"
 
 
 def _best_rows(column: pl.Series) -> set[int]:

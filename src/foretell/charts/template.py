@@ -74,7 +74,4 @@ PAGE = """<!DOCTYPE html>
 """
 
 # Nothing is fetched, whatever the data hold; Vega compiles its expressions, hence 'unsafe-eval'.
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
-    "style-src 'unsafe-inline'; img-src data: blob:"
-)
+POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"

@@ -57,9 +57,7 @@ def themed(chart: C) -> C:
     return dressed
 
 
-def layered(
-    layers: Sequence[alt.Chart], height: int, parameters: Sequence[alt.Parameter] = ()
-) -> alt.LayerChart:
+def layered(layers: Sequence[alt.Chart], height: int, parameters: Sequence[alt.Parameter] = ()) -> alt.LayerChart:
     """A finished chart of layers, the first at the back, `height` pixels high."""
     chart: alt.LayerChart = alt.LayerChart(layer=layers, height=height).add_params(*parameters)
     return themed(chart)

@@ -16,7 +16,7 @@ from foretell.jobs.forecasting.evaluation import Evaluation, cutoff_positions, e
 from foretell.jobs.forecasting.explaining import Explanation
 from foretell.jobs.forecasting.fitting import fit_model
 from foretell.jobs.forecasting.memory import remember
-from foretell.jobs.forecasting.model import Memory, Model
+from foretell.jobs.forecasting.model import Model
 from foretell.jobs.forecasting.predicting import ends, forecast, forecast_frame
 from foretell.jobs.forecasting.settings import Settings
 from foretell.jobs.forecasting.streaming import Stream
@@ -94,9 +94,7 @@ class Forecaster:
         """
         run = folder.read_run(Path(checkpoint))
         if data is None and run.source is None:
-            raise InputError(
-                f"{checkpoint}: the run was fitted on a frame in memory; give the same frame as data=."
-            )
+            raise InputError(f"{checkpoint}: the run was fitted on a frame in memory; give the same frame as data=.")
         table = read_table(run.source if data is None else data, query=run.query)
         self = cls.__new__(cls)
         self.settings, self._model = run.settings, None
@@ -114,9 +112,7 @@ class Forecaster:
         panel = build_panel(table, schema)
         if checkpoint is not None:
             checksum = folder.checksum(panel)
-            run = folder.Run(
-                settings=self.settings, data=schema, source=source, query=query, checksum=checksum
-            )
+            run = folder.Run(settings=self.settings, data=schema, source=source, query=query, checksum=checksum)
             folder.begin_run(Path(checkpoint), run)
         began = clock.perf_counter()
         place = Path(checkpoint) if checkpoint is not None else None
@@ -173,12 +169,8 @@ class Forecaster:
             kind, ids, memory = table.kind, panel.ids, remember(model, panel)
         ahead = None
         if known is not None:
-            require(
-                bool(model.schema.known), "predict", "known", "left out: the model was fitted without", known
-            )
-            ahead = future_covariates(
-                read_table(known), model.schema, ends(model, memory, ids), model.settings.horizon
-            )
+            require(bool(model.schema.known), "predict", "known", "left out: the model was fitted without", known)
+            ahead = future_covariates(read_table(known), model.schema, ends(model, memory, ids), model.settings.horizon)
         return to_native(forecast_frame(model, memory, ids, forecast(model, memory, ahead)), kind)
 
     def evaluate(self, data: Any = None, windows: int = 10, step: int | None = None) -> Evaluation:
@@ -205,9 +197,7 @@ class Forecaster:
         if data is None:
             self._record.headline = found.headline
             self._record.scores = found.summary.to_dicts()
-        frames = {
-            field: to_native(getattr(found, field), kind) for field in ("summary", "windows", "by_horizon")
-        }
+        frames = {field: to_native(getattr(found, field), kind) for field in ("summary", "windows", "by_horizon")}
         return replace(found, **frames)
 
     def explain(self, data: Any = None, series: str | None = None, rows: int = GATE_ROWS) -> Explanation:
@@ -224,9 +214,7 @@ class Forecaster:
         model = self._fitted()
         if series is None:
             names = ", ".join(self._ids[:5])
-            require(
-                len(self._ids) == 1, "stream", "series", f"one of the model's series ({names}, ...)", series
-            )
+            require(len(self._ids) == 1, "stream", "series", f"one of the model's series ({names}, ...)", series)
             return Stream(model, self._memory.of_series(0), self._ids[0])
         return Stream(model, self._memory.of_series(_series_number(self._ids, series, "stream")), series)
 

@@ -37,9 +37,7 @@ def check_input(caller: str, x: Any, input_size: int, weight: Tensor, dimensions
     wanted = f"input_size={input_size} wide in its last dimension"
     require(x.shape[-1] == input_size, caller, "the input", wanted, tuple(x.shape))
     if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise InputError(
-            f"{caller}: the input is {x.dtype} but the weights are {weight.dtype}; convert one of them."
-        )
+        raise InputError(f"{caller}: the input is {x.dtype} but the weights are {weight.dtype}; convert one of them.")
     require(
         x.device == weight.device,
         caller,
@@ -58,11 +56,7 @@ def state_widths(options: Options, hidden: int, output: int) -> dict[str, int]:
 def check_state(caller: str, hx: Any, widths: dict[str, int], like: Tensor, **sizes: int) -> State:
     """hx as a tuple of the parts that `widths` names, each [*sizes, width] and of the same kind as `like`."""
     names = f"({', '.join(widths)})"
-    right = (
-        isinstance(hx, tuple | list)
-        and len(hx) == len(widths)
-        and all(isinstance(part, Tensor) for part in hx)
-    )
+    right = isinstance(hx, tuple | list) and len(hx) == len(widths) and all(isinstance(part, Tensor) for part in hx)
     require(right, caller, "hx", f"the tensors {names}", f"{type(hx).__name__} of {_count(hx)}")
     for (name, width), part in zip(widths.items(), hx, strict=True):
         require_shape(caller, f"{name} of hx", part.shape, **sizes, width=width)
@@ -72,9 +66,7 @@ def check_state(caller: str, hx: Any, widths: dict[str, int], like: Tensor, **si
     return tuple(hx)
 
 
-def check_lengths(
-    caller: str, lengths: Tensor | Sequence[int], time: int, batch: int, device: torch.device
-) -> Tensor:
+def check_lengths(caller: str, lengths: Tensor | Sequence[int], time: int, batch: int, device: torch.device) -> Tensor:
     """lengths, on any device, as whole numbers [B] between 0 and T on the given device."""
     found = torch.as_tensor(lengths)
     whole = not found.is_floating_point() and not found.is_complex() and found.dtype != torch.bool
@@ -90,9 +82,7 @@ def check_lengths(
 def check_reset(caller: str, reset: Any, x: Tensor) -> Tensor:
     """reset as a mask over x's first dimensions, all but its features."""
     boolean = isinstance(reset, Tensor) and reset.dtype == torch.bool
-    require(
-        boolean, caller, "reset", "a tensor of True and False", getattr(reset, "dtype", type(reset).__name__)
-    )
+    require(boolean, caller, "reset", "a tensor of True and False", getattr(reset, "dtype", type(reset).__name__))
     allowed = f"of the input's shape {tuple(x.shape[:-1])}"
     require(reset.shape == x.shape[:-1], caller, "reset", allowed, tuple(reset.shape))
     return torch.as_tensor(reset, device=x.device)

@@ -54,9 +54,7 @@ def _torch_run_ragged(request: Request, lengths: Tensor) -> Answer:
     state = tuple(part[:, order] for part in request.state)
     data, *after = torch.lstm(packed.data, packed.batch_sizes, state, *_torch_arguments(request))
     y, _ = pad_packed_sequence(packed._replace(data=data), total_length=len(x))
-    final = [
-        torch.where(there[:, None], new[:, back], old) for new, old in zip(after, request.state, strict=True)
-    ]
+    final = [torch.where(there[:, None], new[:, back], old) for new, old in zip(after, request.state, strict=True)]
     return Answer(torch.where(there[:, None], y[:, back], 0), tuple(final))
 
 

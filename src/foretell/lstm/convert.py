@@ -20,13 +20,9 @@ ONLY_AT_THE_START = ("forget_bias", "init", "longest_lag")  # they show in the w
 
 def from_torch(kind: type[Layer], module: nn.LSTM) -> Layer:
     """A layer of the given class with the weights and settings of a torch.nn.LSTM."""
-    require(
-        isinstance(module, nn.LSTM), "LSTM.from_torch", "the module", "a torch.nn.LSTM", type(module).__name__
-    )
+    require(isinstance(module, nn.LSTM), "LSTM.from_torch", "the module", "a torch.nn.LSTM", type(module).__name__)
     weight = cast(Tensor, module.weight_ih_l0)
-    layer = kind(
-        **{name: getattr(module, name) for name in SETTINGS}, device=weight.device, dtype=weight.dtype
-    )
+    layer = kind(**{name: getattr(module, name) for name in SETTINGS}, device=weight.device, dtype=weight.dtype)
     _copy(module, layer)
     return layer
 
@@ -35,13 +31,9 @@ def to_torch(layer: "LSTM") -> nn.LSTM:
     """A torch.nn.LSTM with the weights and settings of the layer; InputError for options torch has not."""
     lost = [name for name in layer.options.changed() if name not in ONLY_AT_THE_START]
     if lost:
-        raise InputError(
-            f"LSTM.to_torch: torch.nn.LSTM has no {', '.join(lost)}; this layer cannot be expressed."
-        )
+        raise InputError(f"LSTM.to_torch: torch.nn.LSTM has no {', '.join(lost)}; this layer cannot be expressed.")
     weight = layer.weight_ih_l0
-    module = nn.LSTM(
-        **{name: getattr(layer, name) for name in SETTINGS}, device=weight.device, dtype=weight.dtype
-    )
+    module = nn.LSTM(**{name: getattr(layer, name) for name in SETTINGS}, device=weight.device, dtype=weight.dtype)
     _copy(layer, module)
     return module
 
@@ -64,9 +56,7 @@ def flatten_parameters(layer: "LSTM") -> None:
     acceptable = first.is_cuda and torch.backends.cudnn.is_acceptable(first)  # type: ignore[no-untyped-call]
     if not (acceptable and layer.options.is_plain_cell):
         return
-    if len({weight.data_ptr() for weight in weights}) < len(
-        weights
-    ):  # shared weights cannot lie in one block
+    if len({weight.data_ptr() for weight in weights}) < len(weights):  # shared weights cannot lie in one block
         return
     from torch.backends.cudnn import rnn
 

@@ -113,9 +113,7 @@ def project_input(x: Tensor, weights: Weights) -> Tensor:
     return projected
 
 
-def lstm_step(
-    inputs: Tensor, state: State, weights: Weights, options: Options, masks: Masks = NO_MASKS
-) -> Activity:
+def lstm_step(inputs: Tensor, state: State, weights: Weights, options: Options, masks: Masks = NO_MASKS) -> Activity:
     """One step from inputs [B,GH] = project_input(x_t) and the state before it; masks without their T."""
     h, c = state[:2]
     seen = h if masks.hidden is None else h * masks.hidden

@@ -110,9 +110,7 @@ class LSTM(nn.Module):
     def stream(self, batch: int = 1) -> Stream:
         """The layer one step at a time, with `batch` rows of state carried along. See `Stream`."""
         if self.bidirectional:
-            raise InputError(
-                "LSTM: a bidirectional layer cannot stream, for its backward half starts at the end."
-            )
+            raise InputError("LSTM: a bidirectional layer cannot stream, for its backward half starts at the end.")
         require(isinstance(batch, int) and batch >= 1, "LSTM", "batch", "a whole number of at least 1", batch)
         weights = [self._weights(sequence) for sequence in range(self._sequences)]
         return Stream(weights, self.options, self._start(batch, weights[0].weight_ih))
@@ -154,9 +152,7 @@ class LSTM(nn.Module):
             raise InputError("LSTM: residual=True adds to the layers above the first, but num_layers is 1.")
         parameters.check_bias("LSTM", self.options, self.bias)
         if self.dropout and self.num_layers == 1:
-            text = (
-                f"LSTM: dropout acts between layers; dropout={self.dropout} does nothing with num_layers=1."
-            )
+            text = f"LSTM: dropout acts between layers; dropout={self.dropout} does nothing with num_layers=1."
             warnings.warn(text, stacklevel=3)
 
     def _create_parameters(self, kind: dict[str, Any]) -> None:
@@ -209,9 +205,7 @@ class LSTM(nn.Module):
             hx = arguments.check_state("LSTM", hx, self._widths(), x, S=self._sequences, **batch)
             hx = tuple(part[:, None] for part in hx) if x.dim() == 2 else hx
         if lengths is not None and x.dim() == 2:
-            raise InputError(
-                "LSTM: lengths belong to batched input; cut the unbatched input to its length instead."
-            )
+            raise InputError("LSTM: lengths belong to batched input; cut the unbatched input to its length instead.")
         return self._run(self._time_first(x, unbatched=x.dim() == 2), hx, lengths, reset, record)
 
     def _run(
@@ -225,12 +219,9 @@ class LSTM(nn.Module):
         time, batch = x.shape[:2]
         if lengths is not None:
             lengths = arguments.check_lengths("LSTM", lengths, time, batch, x.device)
-        weights = [
-            drop_weights(self._weights(n), self.options, self.training) for n in range(self._sequences)
-        ]
+        weights = [drop_weights(self._weights(n), self.options, self.training) for n in range(self._sequences)]
         masks = (
-            draw_masks(self.options, self.training, x, self.hidden_size, self._output)
-            for _ in range(self._sequences)
+            draw_masks(self.options, self.training, x, self.hidden_size, self._output) for _ in range(self._sequences)
         )
         request = Request(
             x=x,
@@ -251,9 +242,7 @@ class LSTM(nn.Module):
         self, x: PackedSequence, hx: State | None, lengths: Any, reset: Tensor | None
     ) -> tuple[PackedSequence, State]:
         if lengths is not None or reset is not None:
-            raise InputError(
-                "LSTM: a PackedSequence has its own lengths and no reset; give lengths= with dense input."
-            )
+            raise InputError("LSTM: a PackedSequence has its own lengths and no reset; give lengths= with dense input.")
         arguments.check_input("LSTM", x.data, self.input_size, self.weight_ih_l0, (2, 2))
         dense, steps = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))  # in the order of its rows
         if hx is not None:
@@ -262,9 +251,7 @@ class LSTM(nn.Module):
         answer = self._run(dense, hx, steps, None, record=False)
         y = pack_padded_sequence(answer.y, steps)
         state = _permute(_as_autocast(answer.state), x.unsorted_indices)
-        return PackedSequence(
-            _as_autocast((y.data,))[0], x.batch_sizes, x.sorted_indices, x.unsorted_indices
-        ), state
+        return PackedSequence(_as_autocast((y.data,))[0], x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
 
     def _time_first(self, values: Tensor, unbatched: bool) -> Tensor:
         """[T,...], [T,B,...] or [B,T,...] -> [T,B,...]."""

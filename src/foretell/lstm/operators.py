@@ -50,9 +50,7 @@ def run(request: Request) -> Answer:
         return _layer_by_layer(request)
     if request.directions > 1:
         return _both_directions(request)
-    raise InputError(
-        f"LSTM: the backend {_forced.get()!r} cannot run this layer on this input; leave use_backend."
-    )
+    raise InputError(f"LSTM: the backend {_forced.get()!r} cannot run this layer on this input; leave use_backend.")
 
 
 def step(x: Tensor, state: State, weights: Weights, options: Options, masks: Masks) -> State:

@@ -46,9 +46,7 @@ class Options:
     layer_norm: bool = False
     recurrent_dropout: float = 0.0  # of h on its way into the gates, one mask for the whole sequence
     weight_drop: float = 0.0  # of the recurrent weights, one mask for each call
-    zoneout: float | tuple[float, float] = (
-        0.0  # chance that a unit keeps its old h and c; one number or (h, c)
-    )
+    zoneout: float | tuple[float, float] = 0.0  # chance that a unit keeps its old h and c; one number or (h, c)
     forget_bias: float | None = None  # the starting bias of the forget gate; None leaves it to `init`
     init: str = "torch"  # "torch", "keras" or "chrono"
     longest_lag: int | None = None  # T_max of init="chrono" in steps; None: 100
@@ -61,9 +59,7 @@ class Options:
                 value = getattr(self, field.name)
                 require(isinstance(value, bool), "LSTM", field.name, "True or False", value)
         for name in ("recurrent_dropout", "weight_drop"):
-            require(
-                _is_chance(getattr(self, name)), "LSTM", name, "at least 0 and below 1", getattr(self, name)
-            )
+            require(_is_chance(getattr(self, name)), "LSTM", name, "at least 0 and below 1", getattr(self, name))
         pair = self.zoneout if isinstance(self.zoneout, tuple | list) else (self.zoneout, self.zoneout)
         fine = len(pair) == 2 and all(map(_is_chance, pair))
         require(fine, "LSTM", "zoneout", "at least 0 and below 1, or such a pair for h and c", self.zoneout)
@@ -72,14 +68,10 @@ class Options:
 
     def _check_gates(self) -> None:
         if self.coupled and not (self.input_gate and self.forget_gate):
-            raise InputError(
-                "LSTM: coupled=True sets f = 1 - i and so needs input_gate=True and forget_gate=True."
-            )
+            raise InputError("LSTM: coupled=True sets f = 1 - i and so needs input_gate=True and forget_gate=True.")
         for name in ("peepholes", "gate_recurrence"):
             if getattr(self, name) and not self.gates:
-                raise InputError(
-                    f"LSTM: {name}=True acts on the gates, but all of them are off; switch one on."
-                )
+                raise InputError(f"LSTM: {name}=True acts on the gates, but all of them are off; switch one on.")
 
     def _check_init(self) -> None:
         require_known("LSTM", "init", [self.init], INITS)
@@ -93,13 +85,9 @@ class Options:
             )
             require(self.longest_lag >= 2, "LSTM", "longest_lag", "at least 2 steps", self.longest_lag)
         if self.init == "chrono":
-            require(
-                self.forget_bias is None, "LSTM", "forget_bias", "left to init='chrono'", self.forget_bias
-            )
+            require(self.forget_bias is None, "LSTM", "forget_bias", "left to init='chrono'", self.forget_bias)
             if "i" not in self.gates and "f" not in self.gates:
-                raise InputError(
-                    "LSTM: init='chrono' sets the biases of the input and forget gates; both are off."
-                )
+                raise InputError("LSTM: init='chrono' sets the biases of the input and forget gates; both are off.")
         if self.forget_bias is not None and "f" not in self.gates:
             raise InputError("LSTM: forget_bias needs a forget gate of its own; it is off or coupled.")
 
@@ -125,11 +113,7 @@ class Options:
 
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults."""
-        return {
-            field.name: value
-            for field in fields(self)
-            if (value := getattr(self, field.name)) != field.default
-        }
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}
 
     @property
     def zoneout_h(self) -> float:

@@ -12,9 +12,7 @@ from foretell.lstm.options import Options
 DEFAULT_LONGEST_LAG = 100
 
 
-def shapes(
-    options: Options, inputs: int, hidden: int, bias: bool, proj: int = 0
-) -> dict[str, tuple[int, ...]]:
+def shapes(options: Options, inputs: int, hidden: int, bias: bool, proj: int = 0) -> dict[str, tuple[int, ...]]:
     """Name -> shape of the parameters of one layer in one direction, torch's own first, in torch's order."""
     rows, gates, output = len(options.blocks) * hidden, len(options.gates) * hidden, proj or hidden
     found: dict[str, tuple[int, ...]] = {"weight_ih": (rows, inputs), "weight_hh": (rows, output)}

@@ -48,9 +48,7 @@ class Stream:
     def restore(self, state: State) -> None:
         """Go on from a state that `save` or the layer's whole-sequence call returned; it is copied."""
         widths = {name: part.shape[-1] for name, part in zip(("h", "c", "gates"), self._start, strict=False)}
-        state = check_state(
-            "Stream.restore", state, widths, self._start[0], L=len(self._layers), B=self._batch
-        )
+        state = check_state("Stream.restore", state, widths, self._start[0], L=len(self._layers), B=self._batch)
         for number, layer in enumerate(self._layers):
             layer.set_state(tuple(part[number].detach() for part in state))
 
@@ -73,9 +71,7 @@ class Stream:
                 f"Stream.step: x must have shape (B={self._batch}, I={self._input}); got {tuple(x.shape)}."
             )
         if x.dtype != self._start[0].dtype:
-            raise InputError(
-                f"Stream.step: x must be {self._start[0].dtype}, as the weights are; got {x.dtype}."
-            )
+            raise InputError(f"Stream.step: x must be {self._start[0].dtype}, as the weights are; got {x.dtype}.")
 
 
 def _own(weights: Weights) -> Weights:

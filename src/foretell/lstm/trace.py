@@ -18,6 +18,4 @@ class Trace:
 
     y: Tensor  # as the layer returns it
     state: State  # as the layer returns it
-    layers: tuple[
-        tuple[Activity, ...], ...
-    ]  # [layer][direction], each with i, f, g, o, c [T,B,H] and h [T,B,R]
+    layers: tuple[tuple[Activity, ...], ...]  # [layer][direction], each with i, f, g, o, c [T,B,H] and h [T,B,R]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.nn import functional
 
 from foretell.lstm import LSTM, Trace
 from foretell.networks.quantiles import spread_out
@@ -27,7 +28,7 @@ class ForecastConfig(BaseModel):
     context: int  # L
     horizon: int  # H
     probabilities: tuple[float, ...]  # Q, odd, rising, the median in the middle
-    linear: int  # E linear inputs beside the window
+    linear: int  # E linear inputs beside the window: roughness, mean so far, calendar
     calendar: int  # F calendar columns
     past: int  # numeric covariates known up to now, each with its mask
     past_categories: tuple[int, ...]  # vocabulary sizes; code 0 is unknown
@@ -76,53 +77,56 @@ class ForecastNetwork(nn.Module):
         past = 2 * c.past + _width(c.past_categories)
         known = 2 * c.known + _width(c.known_categories)
         static = 2 * c.static + _width(c.static_categories) + (8 if c.tracks else 0)
-        inputs = c.encoding + 2 + c.linear + c.calendar + past + known + static
+        inputs = c.encoding + 1 + c.linear + c.calendar + past + known + static
         self.lstm = LSTM(inputs, c.hidden, c.layers, dropout=c.dropout if c.layers > 1 else 0.0)
         self.drop = nn.Dropout(c.dropout)
-        self.skip = nn.Linear(c.context + c.linear, c.horizon)
+        self.skip = nn.Linear(c.context, c.horizon)
+        self.skip_beside = nn.Linear(c.linear, c.horizon, bias=False)
         self.head = nn.Linear(c.hidden, c.horizon * len(c.probabilities))
         self.ahead = KnownAhead(known, c.hidden) if known else None
-        for layer in (self.skip, self.head):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in (*self.skip.parameters(), *self.skip_beside.parameters(), *self.head.parameters()):
+            nn.init.zeros_(parameter)
         if self.identity is not None:
             nn.init.normal_(self.identity.weight, std=0.1)
 
     def forward(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
         """Steps and the state before them -> quantiles [T,B,H,Q] in the scale of their step, state after."""
-        window = scaled_window(steps, self.config.context)
-        known = self._known(steps)
-        hidden, state = self._read(steps, window, known, state)
-        return self._answer(steps, window, hidden, known), state
+        (encoded, skipped), known = self._look(steps), self._known(steps)
+        hidden, state = self.lstm(self._inputs(steps, encoded, known), state)
+        return self._answer(steps, skipped, hidden, known), state
 
     def read(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
         """The LSTM's outputs [T,B,hidden] and state alone: what running up to the present needs."""
-        return self._read(steps, scaled_window(steps, self.config.context), self._known(steps), state)
+        hidden, state = self.lstm(self.inputs(steps), state)
+        return hidden, state
 
     def answer(self, steps: Steps, hidden: Tensor) -> Tensor:
         """Quantiles [T,B,H,Q] from outputs read before: what predicting from the present needs."""
-        return self._answer(steps, scaled_window(steps, self.config.context), hidden, self._known(steps))
+        return self._answer(steps, self._look(steps)[1], hidden, self._known(steps))
 
     def trace(self, steps: Steps) -> Trace:
         """Every gate and cell state of the LSTM over the steps, from a fresh state."""
-        return self.lstm.trace(
-            self._inputs(steps, scaled_window(steps, self.config.context), self._known(steps))
-        )
+        return self.lstm.trace(self.inputs(steps))
+
+    def inputs(self, steps: Steps) -> Tensor:
+        """What the LSTM reads, [T,B,I]: encoded window, mask, linear inputs, calendar, past, known, static."""
+        return self._inputs(steps, self._look(steps)[0], self._known(steps))
+
+    def _look(self, steps: Steps) -> tuple[Tensor, Tensor]:
+        """The window's encoding [T,B,encoding] and its share of the linear skip [T,B,H], in one product."""
+        weight = torch.cat([self.encode.weight, self.skip.weight])
+        bias = torch.cat([self.encode.bias, self.skip.bias])
+        seen = functional.linear(scaled_window(steps, self.config.context), weight, bias)
+        return seen[..., : self.config.encoding], seen[..., self.config.encoding :]
 
     def _known(self, steps: Steps) -> Tensor:
         return _join([steps.known], self.known_embeddings, steps.known_codes)
 
-    def _read(self, steps: Steps, window: Tensor, known: Tensor, state: State | None) -> tuple[Tensor, State]:
-        hidden, state = self.lstm(self._inputs(steps, window, known), state)
-        return hidden, state
-
-    def _inputs(self, steps: Steps, window: Tensor, known: Tensor) -> Tensor:
-        """What the LSTM reads, [T,B,I]."""
+    def _inputs(self, steps: Steps, encoded: Tensor, known: Tensor) -> Tensor:
         time = len(steps.level)
         parts = [
-            self.encode(window),
+            encoded,
             steps.observed.unsqueeze(-1),
-            window.diff(dim=-1).abs().mean(-1, keepdim=True),  # how rough the window is in its own scale
             steps.linear,
             steps.calendar,
             _join([steps.past], self.past_embeddings, steps.past_codes),
@@ -137,11 +141,11 @@ class ForecastNetwork(nn.Module):
             parts.append(self.identity(steps.track))
         return _join(parts, self.static_embeddings, steps.static_codes)
 
-    def _answer(self, steps: Steps, window: Tensor, hidden: Tensor, known: Tensor) -> Tensor:
+    def _answer(self, steps: Steps, skipped: Tensor, hidden: Tensor, known: Tensor) -> Tensor:
         c = self.config
         hidden = self.drop(hidden)
         out = self.head(hidden)
-        centre = out[..., : c.horizon] + self.skip(torch.cat([window, steps.linear], dim=-1))
+        centre = out[..., : c.horizon] + skipped + self.skip_beside(steps.linear)
         if self.ahead is not None:
             centre = centre + self.ahead(hidden, known, c.horizon)
         return spread_out(centre, out[..., c.horizon :].unflatten(-1, (c.horizon, -1)))
@@ -168,7 +172,8 @@ class KnownAhead(nn.Module):
 def scaled_window(steps: Steps, context: int) -> Tensor:
     """The last L values of every step in the scale of that step, [T,B,L]."""
     window = steps.values.unfold(1, context, 1).transpose(0, 1)
-    return ((window - steps.level.unsqueeze(-1)) / steps.spread.unsqueeze(-1)).clamp(-CLIP, CLIP)
+    # in place after the first copy: this is the largest array of the network
+    return (window - steps.level.unsqueeze(-1)).div_(steps.spread.unsqueeze(-1)).clamp_(-CLIP, CLIP)
 
 
 def _embeddings(sizes: tuple[int, ...]) -> nn.ModuleList:

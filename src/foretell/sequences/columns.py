@@ -22,9 +22,7 @@ def read_numbers(table: Table, name: str) -> Floats:
     """
     column = table.column(name)
     if not is_numeric(column) and column.dtype != pl.String:
-        raise InputError(
-            f"{table.name}, column {name!r}: the column holds {column.dtype}, not numbers. Name another."
-        )
+        raise InputError(f"{table.name}, column {name!r}: the column holds {column.dtype}, not numbers. Name another.")
     numbers = column.cast(pl.Float64, strict=False) if is_numeric(column) else _spelled(column)
     wrong = (numbers.is_null() & column.is_not_null()).arg_true()
     if len(wrong):

@@ -38,9 +38,7 @@ def read_database(address: str, query: str | None) -> tuple[pl.DataFrame, str]:
     path = Path(address.removeprefix(SQLITE))
     name = f"query on {path.name}"
     if not path.is_file():
-        raise InputError(
-            f"{path}: there is no such database file. Check the name and the folder ({Path.cwd()})."
-        )
+        raise InputError(f"{path}: there is no such database file. Check the name and the folder ({Path.cwd()}).")
     return _read_sqlite(path, query, name), name
 
 
@@ -65,9 +63,7 @@ def _read_postgres(address: str, query: str, name: str) -> pl.DataFrame:
     try:
         import psycopg
     except ImportError as error:
-        raise InputError(
-            f"{name}: reading PostgreSQL needs a driver: pip install 'psycopg[binary]'."
-        ) from error
+        raise InputError(f"{name}: reading PostgreSQL needs a driver: pip install 'psycopg[binary]'.") from error
     try:
         with psycopg.connect(address) as connection, connection.cursor() as cursor:
             cursor.execute(query)
@@ -87,6 +83,5 @@ def _frame(cursor: Any, name: str) -> pl.DataFrame:
         return pl.DataFrame(cursor.fetchall(), schema=columns, orient="row", infer_schema_length=None)
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise InputError(
-            f"{name}: a column mixes kinds of values, or two share a name ({error}). "
-            "CAST or rename it in the query."
+            f"{name}: a column mixes kinds of values, or two share a name ({error}). CAST or rename it in the query."
         ) from error

@@ -73,9 +73,7 @@ def _read_parquet(data: bytes, name: str) -> pl.DataFrame:
     try:
         return pl.read_parquet(io.BytesIO(data))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(
-            f"{name}: this is not a whole Parquet file ({error}). Write or fetch it again."
-        ) from error
+        raise InputError(f"{name}: this is not a whole Parquet file ({error}). Write or fetch it again.") from error
 
 
 def _read_json_lines(data: bytes, name: str) -> pl.DataFrame:
@@ -88,9 +86,7 @@ def _read_json_lines(data: bytes, name: str) -> pl.DataFrame:
                     f"{name}, line {number}: {line[:60].decode()!r} is not a JSON object. "
                     'Write one row a line, e.g. {"ds": "2024-01-01", "y": 3.5}.'
                 ) from error
-        raise InputError(
-            f"{name}: the lines do not make one table ({error}). Give every row the same keys."
-        ) from error
+        raise InputError(f"{name}: the lines do not make one table ({error}). Give every row the same keys.") from error
 
 
 def _is_object(line: bytes) -> bool:

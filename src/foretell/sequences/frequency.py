@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from foretell.errors import InputError, require, suggestion
 
-Unit = Literal[
-    "us", "ms", "s", "min", "h", "d", "b", "w", "mo", "q", "y", "i"
-]  # b business day, i integer time
+Unit = Literal["us", "ms", "s", "min", "h", "d", "b", "w", "mo", "q", "y", "i"]  # b business day, i integer time
 
 MICROSECONDS: dict[Unit, int] = {
     "us": 1,
@@ -324,9 +322,7 @@ def _clock_frequency(times: NDArray[Any], series: NDArray[np.int64], usual: int)
         days = (times - starts) // np.timedelta64(1, "D")
         if (positions >= 0).all() and (positions < days).any():  # no row on a weekend, and weekends passed
             return business
-    unit = max(
-        (name for name in MICROSECONDS if usual % MICROSECONDS[name] == 0), key=MICROSECONDS.__getitem__
-    )
+    unit = max((name for name in MICROSECONDS if usual % MICROSECONDS[name] == 0), key=MICROSECONDS.__getitem__)
     return Frequency(usual // MICROSECONDS[unit], unit)
 
 

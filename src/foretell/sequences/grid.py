@@ -109,9 +109,7 @@ def _series_in(table: Table, schema: Schema, panel: Panel) -> NDArray[np.int64]:
     return encode(table.column(schema.series), panel.ids) - 1
 
 
-def _refuse_repeats(
-    table: Table, schema: Schema, source: NDArray[np.int64], wanted: NDArray[np.int64]
-) -> None:
+def _refuse_repeats(table: Table, schema: Schema, source: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
     repeated = np.setdiff1d(wanted, source)
     if repeated.size:
         raise InputError(
@@ -133,10 +131,7 @@ def _covariates(table: Table, schema: Schema, role: Role, source: NDArray[np.int
 def _static(table: Table, schema: Schema, rows: Rows) -> Covariates:
     """The static columns, one row a series: the first value that is not missing."""
     series = rows.by_table
-    numbers = [
-        _one_a_series(table, name, read_numbers(table, name), series, rows)
-        for name in schema.numeric("static")
-    ]
+    numbers = [_one_a_series(table, name, read_numbers(table, name), series, rows) for name in schema.numeric("static")]
     codes = [
         _one_a_series(table, name, encode(table.column(name), schema.categories[name]), series, rows)
         for name in schema.categorical("static")
@@ -144,9 +139,7 @@ def _static(table: Table, schema: Schema, rows: Rows) -> Covariates:
     return _stack(numbers, codes, len(rows.ids))
 
 
-def _one_a_series(
-    table: Table, name: str, values: NDArray[Any], series: NDArray[np.int64], rows: Rows
-) -> NDArray[Any]:
+def _one_a_series(table: Table, name: str, values: NDArray[Any], series: NDArray[np.int64], rows: Rows) -> NDArray[Any]:
     changed = np.flatnonzero(~is_constant(values, series))
     if changed.size:
         row = int(changed[0])

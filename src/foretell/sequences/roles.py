@@ -115,9 +115,7 @@ def guess_target(table: Table, taken: Collection[str]) -> tuple[str, str]:
     Raises:
         InputError: no column holds numbers, or one does but for a mistake in it.
     """
-    columns = {
-        column.name.lower(): column for column in table.frame.iter_columns() if column.name not in taken
-    }
+    columns = {column.name.lower(): column for column in table.frame.iter_columns() if column.name not in taken}
     if "y" in columns:
         return columns["y"].name, ""
     numeric = [column for column in columns.values() if is_numeric(column)]
@@ -148,9 +146,7 @@ def _is_dull(column: pl.Series) -> bool:
 
 def _counts(values: NDArray[np.generic]) -> bool:
     """Whether whole numbers go up by one from row to row."""
-    return (
-        values.dtype.kind in "iu" and len(values) > 1 and bool((np.diff(values.astype(np.int64)) == 1).all())
-    )
+    return values.dtype.kind in "iu" and len(values) > 1 and bool((np.diff(values.astype(np.int64)) == 1).all())
 
 
 @dataclass

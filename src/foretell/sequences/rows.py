@@ -63,9 +63,7 @@ def number_series(table: Table, column: str | None) -> tuple[NDArray[np.int64], 
     names = table.column(column).cast(pl.String)
     if names.has_nulls():
         row = int(names.is_null().arg_true()[0])
-        raise InputError(
-            f"{table.where(row, column)}: the series has no name. Fill it in, or remove the row."
-        )
+        raise InputError(f"{table.where(row, column)}: the series has no name. Fill it in, or remove the row.")
     ids = names.unique(maintain_order=True)
     numbers = names.replace_strict(ids, pl.int_range(len(ids), eager=True), return_dtype=pl.Int64)
     return numbers.to_numpy(), tuple(ids.to_list())
@@ -103,11 +101,7 @@ def _refuse_duplicates(table: Table, rows: Rows, time: str | None, series: str |
         return
     first, second = sorted(int(row) for row in rows.order[twice[0] : twice[0] + 2])
     of_series = f" of series {rows.ids[rows.series[twice[0]]]!r}" if series else ""
-    remedy = (
-        ""
-        if series
-        else "; if the table holds several series, name the column that tells them apart with series="
-    )
+    remedy = "" if series else "; if the table holds several series, name the column that tells them apart with series="
     raise InputError(
         f"{table.where(second, time)}: time {show_time(rows.times[twice[0]])}{of_series} stands already in "
         f"row {first + 1} ({twice.size:,} such in all). Keep one row for each time of a series{remedy}."

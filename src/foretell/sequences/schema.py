@@ -178,8 +178,7 @@ def _check_told(table: Table, told: _Told) -> None:
         require_known(table.name, f"{role} column", [name], table.frame.columns)
         if name in roles:
             raise InputError(
-                f"{table.name}: column {name!r} is named both as {roles[name]} and as {role}. "
-                "Keep one of the two."
+                f"{table.name}: column {name!r} is named both as {roles[name]} and as {role}. Keep one of the two."
             )
         roles[name] = role
 
@@ -237,9 +236,7 @@ def _nonnegative(table: Table, targets: Iterable[str]) -> tuple[str, ...]:
     for name in targets:
         values = read_numbers(table, name)
         if np.isnan(values).all():
-            raise InputError(
-                f"{table.name}, column {name!r}: the target has no value. Name another with target=."
-            )
+            raise InputError(f"{table.name}, column {name!r}: the target has no value. Name another with target=.")
         if np.nanmin(values) >= 0 and np.nanmin(values) < np.nanmax(values):
             found.append(name)
     return tuple(found)

@@ -57,13 +57,9 @@ def read_table(source: Any, *, query: str | None = None) -> Table:
         require(query is None, "read_table", "query", "given only with a database", query)
         table = _from_file(Path(source)) if isinstance(source, str | Path) else _from_memory(source)
     if table.frame.width == 0:
-        raise InputError(
-            f"{table.name}: the table has no columns. Give one with a time and a number to predict."
-        )
+        raise InputError(f"{table.name}: the table has no columns. Give one with a time and a number to predict.")
     if table.frame.height == 0:
-        raise InputError(
-            f"{table.name}: the table has column names but no rows. Give at least a few rows of data."
-        )
+        raise InputError(f"{table.name}: the table has column names but no rows. Give at least a few rows of data.")
     return table
 
 
@@ -79,8 +75,7 @@ def _from_memory(source: Any) -> Table:
             return Table(pl.DataFrame(source, infer_schema_length=None), "polars", name)
         except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
             raise InputError(
-                f"{name}: not a table ({_first_line(error)}). "
-                "Give columns of one length, each of one kind of value."
+                f"{name}: not a table ({_first_line(error)}). Give columns of one length, each of one kind of value."
             ) from error
     if isinstance(source, pl.LazyFrame):
         source = source.collect()

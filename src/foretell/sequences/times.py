@@ -72,8 +72,7 @@ def read_times(table: Table, name: str, written: str | None = None) -> tuple[NDA
         column = column.cast(pl.Int64)
     if not column.dtype.is_integer():
         raise InputError(
-            f"{table.where(0, name)}: {column[0]!r} is not a time. "
-            "Name a column of dates or whole numbers with time=."
+            f"{table.where(0, name)}: {column[0]!r} is not a time. Name a column of dates or whole numbers with time=."
         )
     return _read_integers(column, written)
 

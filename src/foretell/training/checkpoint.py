@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn, optim
 
@@ -12,7 +13,7 @@ from foretell.store import write_atomic
 
 
 class Checkpoint:
-    """One file: network, best network, optimizer moments and counters, replaced whole after each epoch."""
+    """One file: network, its average, the best average, optimizer moments and counters, replaced whole."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,36 +21,34 @@ class Checkpoint:
     def save(
         self,
         network: nn.Module,
+        average: nn.Module,
         best: Mapping[str, Tensor],
         optimizer: optim.Optimizer,
         counters: Mapping[str, Any],
     ) -> None:
         """Tensors and counters of the end of an epoch, in one atomic write."""
         tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-        moments = optimizer.state_dict()["state"]
-        tensors |= {
-            f"moment.{i}.{name}": tensor for i, state in moments.items() for name, tensor in state.items()
-        }
-        data = save(
-            {name: tensor.contiguous() for name, tensor in tensors.items()},
-            {"counters": json.dumps(counters)},
-        )
-        write_atomic(self.path, data)
+        for place, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"moment.{place}.{name}": tensor for name, tensor in moments.items()}
+        own = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+        write_atomic(self.path, save(own, {"counters": json.dumps(counters)}))
 
     def load(
-        self, network: nn.Module, optimizer: optim.Optimizer
+        self, network: nn.Module, average: nn.Module, optimizer: optim.Optimizer
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Put network and optimizer back; returns the best network and the counters, None without a file."""
+        """Put network, average and optimizer back; returns the best average and the counters, None without a file."""
         if not self.path.is_file():
             return None
         data = self.path.read_bytes()
         tensors = load(data)
         network.load_state_dict(_below(tensors, "network."))
+        average.load_state_dict(_below(tensors, "average."))
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "moment.").items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
+            place, key = name.split(".")
+            state.setdefault(int(place), {})[key] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         return _below(tensors, "best."), json.loads(_metadata(data)["counters"])
 

@@ -7,6 +7,7 @@ of a chunk, with a fresh state. So every step of every sequence is trained on on
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,7 @@ class Chunk:
     fresh: NDArray[np.bool_]  # [B]  a new segment begins: the carried state does not belong to it
 
 
-def chunks(
-    lengths: NDArray[np.int64], lanes: int, steps: int, generator: np.random.Generator
-) -> Iterator[Chunk]:
+def chunks(lengths: NDArray[np.int64], lanes: int, steps: int, generator: np.random.Generator) -> Iterator[Chunk]:
     """One epoch over sequences of these lengths, in an order drawn from the generator."""
     rows = _fill_lanes(_segments(lengths, lanes, steps, generator), lanes, steps, generator)
     idle = (0, 0, 0, True)
@@ -51,7 +50,7 @@ def _segments(
         else:
             offset = int(generator.integers(1, longest + 1))
             cuts = [0, *range(offset, length, longest), length]
-        segments += [(sequence, a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+        segments += [(sequence, a, b) for a, b in pairwise(cuts) if b > a]
     return segments
 
 
@@ -67,7 +66,7 @@ def _fill_lanes(
         members[lane].append(segment)
         loads[lane] += -(-(segment[2] - segment[1]) // steps)
     rows = []
-    for lane in members:
-        order = [lane[number] for number in generator.permutation(len(lane))]
+    for parts in members:
+        order = [parts[number] for number in generator.permutation(len(parts))]
         rows.append([(s, at, min(at + steps, b), at == a) for s, a, b in order for at in range(a, b, steps)])
     return rows

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from foretell.training.checkpoint import Checkpoint
 
 WARM_UP = 0.15  # share of the steps over which the learning rate rises
+AVERAGED = 0.1  # share of the steps that the running average of the weights reaches back
 
 
 class Task(Protocol):
@@ -24,8 +26,8 @@ class Task(Protocol):
     def loss(self, batch: Any, carried: Any) -> tuple[Tensor, Any]:
         """The batch's mean loss, and the state to carry into the next batch (None before the first)."""
 
-    def validate(self) -> float:
-        """The validation loss of the network as it stands."""
+    def validate(self, network: Any) -> float:
+        """The validation loss of a network of the task's kind."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """AdamW's groups; a group's `rate` multiplies the learning rate."""
@@ -62,28 +64,34 @@ def train(
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
 ) -> list[Epoch]:
-    """Train in place and leave the network at its best validation score; returns the curve, epoch 0 first."""
+    """Train in place; returns the curve, epoch 0 (the start) first.
+
+    The network is left at the best validation score that the running average of its weights reached (Polyak &
+    Juditsky 1992): the average is far less noisy than any step, and cannot leave a good start at once.
+    """
     groups = task.parameter_groups()
     rates = [group.pop("rate", 1.0) for group in groups]
     optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, fused=True)
-    resumed = checkpoint.load(network, optimizer) if checkpoint else None
+    decay = 1 - 1 / (1 + AVERAGED * plan.steps * plan.epochs)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+    average.update_parameters(network)  # the start itself is the first to be averaged
+    resumed = checkpoint.load(network, average, optimizer) if checkpoint else None
     if resumed:
         best, counters = resumed
         curve, step = [Epoch(**line) for line in counters["curve"]], counters["step"]
     else:
-        curve, step = [Epoch(0, math.nan, task.validate(), 0.0)], 0
-        best = _copy(network)
+        curve, step = [Epoch(0, math.nan, task.validate(average.module), 0.0)], 0
+        best = _copy(average.module)
     for number in range(len(curve), plan.epochs + 1):
         started = time.perf_counter()
-        loss, step = _epoch(network, task, plan, optimizer, rates, number, step)
-        score = task.validate()
+        loss, step = _epoch(network, task, plan, optimizer, average, rates, number, step)
+        score = task.validate(average.module)
         if not score >= min(line.validation for line in curve):  # a NaN so far is no rival
-            best = _copy(network)
+            best = _copy(average.module)
         curve.append(Epoch(number, loss, score, time.perf_counter() - started))
         if checkpoint:
-            checkpoint.save(
-                network, best, optimizer, {"curve": [asdict(line) for line in curve], "step": step}
-            )
+            counters = {"curve": [asdict(line) for line in curve], "step": step}
+            checkpoint.save(network, average, best, optimizer, counters)
         if progress:
             progress(curve[-1], plan)
     network.load_state_dict(best)
@@ -96,13 +104,15 @@ def _epoch(
     task: Task,
     plan: Plan,
     optimizer: torch.optim.Optimizer,
+    average: AveragedModel,
     rates: list[float],
     number: int,
     step: int,
 ) -> tuple[float, int]:
     """One pass over the data; returns its mean loss and the count of steps so far."""
     network.train()
-    losses, carried = [], None
+    losses: list[Tensor] = []
+    carried = None
     with own_randomness(plan.seed, number):
         for batch in task.batches(number):
             rate = plan.learning_rate * one_cycle(step / max(1, plan.steps * plan.epochs))
@@ -110,12 +120,14 @@ def _epoch(
                 group["lr"] = rate * factor
             optimizer.zero_grad()
             loss, carried = task.loss(batch, carried)
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), plan.clip_norm)
             optimizer.step()
+            average.update_parameters(network)
             losses.append(loss.detach())
             step += 1
     network.eval()
+    average.eval()
     return (torch.stack(losses).mean().item() if losses else math.nan), step
 
 

@@ -15,19 +15,19 @@ PAST_ERRORS = 500  # origins before the first cutoff whose errors make the inter
 
 def naive(values: Floats, origins: NDArray[np.int64], horizon: int, season: int) -> Floats:
     """The last value, again and again."""
-    return np.repeat(values[origins, None], horizon, axis=1)
+    return np.asarray(np.repeat(values[origins, None], horizon, axis=1))
 
 
 def seasonal_naive(values: Floats, origins: NDArray[np.int64], horizon: int, season: int) -> Floats:
     """The last season, again and again; before a whole season has passed, the first value."""
     ahead = np.arange(horizon) % season
-    return values[np.maximum(origins[:, None] + 1 - season + ahead, 0)]
+    return np.asarray(values[np.maximum(origins[:, None] + 1 - season + ahead, 0)])
 
 
 def drift(values: Floats, origins: NDArray[np.int64], horizon: int, season: int) -> Floats:
     """The line through the first value and the last."""
     slope = (values[origins] - values[0]) / np.maximum(origins, 1)
-    return values[origins, None] + slope[:, None] * np.arange(1, horizon + 1)
+    return np.asarray(values[origins, None] + slope[:, None] * np.arange(1, horizon + 1))
 
 
 BASELINES: dict[str, Points] = {"naive": naive, "seasonal naive": seasonal_naive, "drift": drift}
@@ -35,13 +35,12 @@ BASELINES: dict[str, Points] = {"naive": naive, "seasonal naive": seasonal_naive
 
 def best_season(values: Floats, seasons: tuple[int, ...], horizon: int, stop: int) -> int:
     """The season whose repetition errs least before row `stop`; 1 (naive) if there is none."""
-    best, error = 1, np.inf
+    best, error = 1, float("inf")
     for season in seasons:
         origins = np.arange(max(season, stop - PAST_ERRORS) - 1, stop - horizon)
         if len(origins):
-            found = np.nanmean(
-                np.abs(seasonal_naive(values, origins, horizon, season) - ahead(values, origins, horizon))
-            )
+            missed = seasonal_naive(values, origins, horizon, season) - ahead(values, origins, horizon)
+            found = float(np.nanmean(np.abs(missed)))
             best, error = (season, found) if found < error else (best, error)
     return best
 

@@ -22,9 +22,7 @@ def calendar_columns(panel: Panel, season: tuple[int, ...] | None) -> tuple[int,
     )
 
 
-def calendar(
-    panel: Panel, series: int, positions: NDArray[np.int64], season: tuple[int, ...] | None
-) -> Float32:
+def calendar(panel: Panel, series: int, positions: NDArray[np.int64], season: tuple[int, ...] | None) -> Float32:
     """Sine and cosine of every phase at grid positions of one series; they may lie in the future, [n, F].
 
     Integer time knows no calendar: there, the given seasons make the phases.
@@ -37,7 +35,8 @@ def calendar_at(frequency: Frequency, times: Times, season: tuple[int, ...] | No
     """The same at given times, [n, F]."""
     if frequency.unit != "i":
         return frequency.calendar(times)
-    angles = [2 * np.pi * (times // frequency.count % length) / length for length in season or ()]
+    steps = times.astype(np.int64) // frequency.count
+    angles = [2 * np.pi * (steps % length) / length for length in season or ()]
     waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
     return np.stack(waves, axis=1).astype(np.float32) if waves else np.zeros((len(times), 0), np.float32)
 
@@ -45,8 +44,7 @@ def calendar_at(frequency: Frequency, times: Times, season: tuple[int, ...] | No
 def panel_calendar(panel: Panel, season: tuple[int, ...] | None, columns: tuple[int, ...]) -> Float32:
     """The chosen columns at every row of the panel, [N, F]."""
     parts = [
-        calendar(panel, series, np.arange(length), season)[:, columns]
-        for series, length in enumerate(panel.lengths)
+        calendar(panel, series, np.arange(length), season)[:, columns] for series, length in enumerate(panel.lengths)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(columns)), np.float32)
 

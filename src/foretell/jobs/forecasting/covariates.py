@@ -18,7 +18,7 @@ def scaled_numbers(numbers: NDArray[np.float64], panel: Panel) -> Float32:
         present = np.isfinite(column)
         filled, origin = fill(column, present, panel.offsets)
         values = filled - np.repeat(origin, panel.lengths)
-        mean, deviation = moments(values, first)
+        mean, deviation = moments(values, first, panel.offsets)
         scaled = np.divide(values - mean, deviation, out=np.zeros_like(values), where=deviation > 1e-12)
         columns.append(np.where(present, np.clip(scaled, -LIMIT, LIMIT), 0.0))
         masks.append(present)
@@ -52,17 +52,20 @@ def _none(rows: int) -> Float32:
     return np.zeros((rows, 0), np.float32)
 
 
-def scaled_present(
-    sums: NDArray[np.float64], values: NDArray[np.float64]
-) -> tuple[Float32, NDArray[np.float64]]:
+def scaled_present(sums: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[Float32, NDArray[np.float64]]:
     """One more row of one series: its scaled values and masks [2 x columns], and the sums [columns,5] after it."""
     present = np.isfinite(values)
-    rows, total, squares, origin, last = sums.T
-    filled = np.where(present, values, last)
-    new = filled - origin
-    after = np.stack([rows + 1, total + new, squares + new**2, origin, filled], axis=1)
+    after = sums.copy()
+    after[:, 4] = np.where(present, values, sums[:, 4])
+    new = after[:, 4] - sums[:, 3]
+    after[:, 0] += 1
+    after[:, 1] += new
+    after[:, 2] += new * new
     mean = after[:, 1] / after[:, 0]
-    deviation = np.sqrt(np.maximum(after[:, 2] / after[:, 0] - mean**2, 0.0))
-    scaled = np.divide(new - mean, deviation, out=np.zeros_like(new), where=deviation > 1e-12)
-    scaled = np.where(present, np.clip(scaled, -LIMIT, LIMIT), 0.0)
-    return np.concatenate([scaled, present]).astype(np.float32), after
+    deviation = np.sqrt(np.maximum(after[:, 2] / after[:, 0] - mean * mean, 0.0))
+    scaled = np.zeros(2 * len(values), np.float32)
+    varies = present & (deviation > 1e-12)
+    scaled[: len(values)] = np.where(varies, new - mean, 0.0) / np.where(varies, deviation, 1.0)
+    np.minimum(np.maximum(scaled, -LIMIT), LIMIT, out=scaled)
+    scaled[len(values) :] = present
+    return scaled, after

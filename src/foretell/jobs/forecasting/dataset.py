@@ -25,7 +25,6 @@ class Dataset:
     offsets: Tensor  # [S+1]
     values: Tensor  # [C,N]
     observed: Tensor  # [C,N] as 0 and 1
-    level: Tensor  # [C,N]
     spread: Tensor  # [C,N]
     usable: Tensor  # [C,N] as 0 and 1: steps with a scale worth the name
     linear: Tensor  # [C,N,E]
@@ -59,7 +58,7 @@ class Dataset:
         return Steps(
             values=self.values.view(-1)[(rows + offset)[:, : self.context - 1 + time]],
             observed=self.observed.view(-1)[here],
-            level=self.level.view(-1)[here],
+            level=self.values.view(-1)[here],
             spread=self.spread.view(-1)[here],
             linear=self.linear.flatten(0, 1)[here],
             calendar=self.calendar[now],
@@ -72,9 +71,7 @@ class Dataset:
             track=self.identity[tracks],
         )
 
-    def targets(
-        self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def targets(self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor) -> tuple[Tensor, Tensor]:
         """The H values after each step in the step's scale, and a mask of those to learn from, both [T,B,H].
 
         The mask leaves out steps from `last` on, steps without a usable scale, gaps, and rows from `stop` on.
@@ -89,7 +86,7 @@ class Dataset:
         learn = self.usable.view(-1)[here] * (rows[:, :time] < last[:, None]).T
         ahead = self.values.view(-1)[flat][:, 1:].unfold(1, self.horizon, 1).transpose(0, 1)
         mask = known[:, 1:].unfold(1, self.horizon, 1).transpose(0, 1) * learn.unsqueeze(-1)
-        level, spread = self.level.view(-1)[here], self.spread.view(-1)[here]
+        level, spread = self.values.view(-1)[here], self.spread.view(-1)[here]
         return (ahead - level.unsqueeze(-1)) / spread.unsqueeze(-1), mask
 
 
@@ -108,7 +105,6 @@ def make_dataset(
         offsets=torch.from_numpy(panel.offsets),
         values=torch.from_numpy(tracks.values),
         observed=torch.from_numpy(tracks.observed.astype(np.float32)),
-        level=torch.from_numpy(tracks.level),
         spread=torch.from_numpy(tracks.spread),
         usable=torch.from_numpy(tracks.usable.astype(np.float32)),
         linear=torch.from_numpy(tracks.linear),

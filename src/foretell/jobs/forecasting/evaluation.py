@@ -29,9 +29,7 @@ class Evaluation:
 
     headline: str  # one sentence: by how much the model beats, or loses to, the best baseline
     summary: pl.DataFrame  # model, mae, rmse, smape, mase, crps, coverage-80, width-80, ...
-    windows: (
-        pl.DataFrame
-    )  # unique_id, (target,) cutoff, ds, y, y_hat, lo-80, hi-80, ..., one column a baseline
+    windows: pl.DataFrame  # unique_id, (target,) cutoff, ds, y, y_hat, lo-80, hi-80, ..., one column a baseline
     by_horizon: pl.DataFrame  # model, step, mae
 
 
@@ -66,10 +64,7 @@ def evaluate(model: Model, panel: Panel, positions: list[Rows], seen: Rows, sour
         )
     forecasts = _forecasts(model, panel, positions)
     names = [MODEL, *BASELINES]
-    scores = {
-        name: Scores(model.settings.quantiles, model.settings.levels, model.settings.horizon)
-        for name in names
-    }
+    scores = {name: Scores(model.settings.quantiles, model.settings.levels, model.settings.horizon) for name in names}
     frames = []
     for (series, target), quantiles in forecasts.items():
         track = _track(model, panel, series, target, positions[series])
@@ -91,9 +86,7 @@ def _forecasts(model: Model, panel: Panel, positions: list[Rows]) -> dict[tuple[
     parts = []
     for first in range(0, len(done.row), AT_ONCE):
         block = slice(first, first + AT_ONCE)
-        parts.append(
-            _answers(model, data, tracks, done.track[block], done.row[block], [h[block] for h in done.hidden])
-        )
+        parts.append(_answers(model, data, tracks, done.track[block], done.row[block], [h[block] for h in done.hidden]))
     together = np.concatenate(parts)
     bounds = np.flatnonzero(np.diff(done.track)) + 1
     series = len(panel.ids)
@@ -105,13 +98,11 @@ def _forecasts(model: Model, panel: Panel, positions: list[Rows]) -> dict[tuple[
 
 
 @torch.inference_mode()
-def _answers(
-    model: Model, data: Dataset, tracks: Tracks, track: Rows, row: Rows, hidden: list[torch.Tensor]
-) -> Floats:
+def _answers(model: Model, data: Dataset, tracks: Tracks, track: Rows, row: Rows, hidden: list[torch.Tensor]) -> Floats:
     steps = data.steps(torch.from_numpy(track), torch.from_numpy(row), 1)
     quantiles = model.quantiles(steps, [h[None] for h in hidden])[0].numpy()
     target, series = track // data.series, track % data.series
-    level, spread = tracks.level[target, row], tracks.spread[target, row]
+    level, spread = tracks.values[target, row], tracks.spread[target, row]
     values = np.empty(quantiles.shape)
     for number in np.unique(target):
         mine = target == number

@@ -25,12 +25,8 @@ class Explanation:
     """What `explain` found. Frames are of the kind that the table came in."""
 
     inputs: Any  # input, loss_without, increase: how much worse forecasts get when an input is hidden
-    gates: (
-        Any  # ds, layer, gate, unit, value: of one series, gates after their activation, and the cell state
-    )
-    half_life: (
-        Any  # layer, unit, steps: how long a cell's content takes to fade to half, at its mean forget gate
-    )
+    gates: Any  # ds, layer, gate, unit, value: of one series, gates after their activation, and the cell state
+    half_life: Any  # layer, unit, steps: how long a cell's content takes to fade to half, at its mean forget gate
 
 
 def explain(model: Model, panel: Panel, series: int, rows: int) -> Explanation:
@@ -85,9 +81,7 @@ def _half_lives(gates: pl.DataFrame) -> pl.DataFrame:
 def input_worth(model: Model, data: Dataset) -> pl.DataFrame:
     """The loss over recent origins with every input in place, and with each hidden in turn, worst loss first."""
     complete = _loss(model, data)
-    rows = [
-        {"input": name, "loss_without": _loss(model, hidden)} for name, hidden in _hidden(model, data).items()
-    ]
+    rows = [{"input": name, "loss_without": _loss(model, hidden)} for name, hidden in _hidden(model, data).items()]
     rows.append({"input": "LSTM (linear skip alone)", "loss_without": _loss(model, data, lstm=False)})
     frame = pl.DataFrame(rows).with_columns((pl.col("loss_without") / complete - 1).alias("increase"))
     return frame.sort("increase", descending=True)
@@ -129,7 +123,5 @@ def _loss(model: Model, data: Dataset, lstm: bool = True) -> float:
     hidden = [network.read(steps)[0] for network in model.networks]
     if not lstm:
         hidden = [torch.zeros_like(one) for one in hidden]
-    total, count = pinball(
-        model.quantiles(steps, hidden), target, mask, torch.tensor(model.settings.quantiles)
-    )
+    total, count = pinball(model.quantiles(steps, hidden), target, mask, torch.tensor(model.settings.quantiles))
     return float(total / count.clamp(min=1))

@@ -20,8 +20,9 @@ from foretell.sequences import Panel, Schema
 from foretell.training.checkpoint import Checkpoint
 from foretell.training.loop import Epoch, Plan, Progress, own_randomness, train
 
-STEPS = 600  # optimizer steps that a training aims at when the user does not say how many epochs
-EPOCHS = (4, 12)  # and the fewest and most epochs they may make
+STEPS = 1500  # optimizer steps that a training aims at when the user does not say how many epochs
+EPOCHS = (3, 20)  # and the fewest and most epochs they may make
+RATE, RATE_BATCH = 4e-3, 4096  # learning rate at a batch of so many steps
 RESIDUALS = 4000  # origins from which the first interval widths are read
 
 
@@ -50,7 +51,7 @@ def fit_model(
         seed = settings.seed + member
         network = _network(config, start, _residual_quantiles(start, cut, settings), seed)
         task = ForecastTask(network, data, cut.train, cut.stop, seed=seed, weight_decay=settings.weight_decay)
-        plan = Plan(_epochs(settings, task), task.steps_an_epoch, settings.learning_rate, seed)
+        plan = _plan(settings, task, seed)
         saved = Checkpoint(checkpoint / f"member-{member}.safetensors") if checkpoint else None
         curves.append(train(network, task, plan, saved, progress))
         networks.append(network)
@@ -89,7 +90,7 @@ def _config(panel: Panel, schema: Schema, settings: Settings, fitted: Fitted) ->
         context=fitted.scaling.context,
         horizon=settings.horizon,
         probabilities=settings.quantiles,
-        linear=1 + len(fitted.calendar),
+        linear=2 + len(fitted.calendar),
         calendar=len(fitted.calendar),
         past=panel.past.numbers.shape[1],
         past_categories=sizes("past"),
@@ -109,7 +110,9 @@ def _network(config: ForecastConfig, start: Start, distances: Tensor, seed: int)
     with own_randomness(seed, 0):
         network = ForecastNetwork(config)
     with torch.no_grad():
-        network.skip.weight.copy_(torch.from_numpy(start.linear.weight))
+        weight = torch.from_numpy(start.linear.weight)
+        network.skip.weight.copy_(weight[:, : config.context])
+        network.skip_beside.weight.copy_(weight[:, config.context :])
         network.skip.bias.copy_(torch.from_numpy(start.linear.bias))
         network.head.bias[config.horizon :] = widths_for(distances).flatten()
     return network
@@ -132,10 +135,14 @@ def _residual_quantiles(start: Start, cut: Split, settings: Settings) -> Tensor:
     return torch.from_numpy(np.diff(quantiles, axis=0).T.astype(np.float32).copy())
 
 
-def _epochs(settings: Settings, task: ForecastTask) -> int:
-    if settings.epochs is not None:
-        return settings.epochs
-    return int(np.clip(round(STEPS / task.steps_an_epoch), *EPOCHS))
+def _plan(settings: Settings, task: ForecastTask, seed: int) -> Plan:
+    """What the user said, else by the size of the data and of its batches."""
+    epochs, rate = settings.epochs, settings.learning_rate
+    if epochs is None:
+        epochs = int(np.clip(round(STEPS / task.steps_an_epoch), *EPOCHS))
+    if rate is None:  # smaller batches, noisier gradients: the square-root rule (Krizhevsky 2014)
+        rate = RATE * min(1.0, (task.lanes * task.time / RATE_BATCH) ** 0.5)
+    return Plan(epochs, task.steps_an_epoch, rate, seed)
 
 
 @torch.inference_mode()
@@ -152,9 +159,7 @@ def _calibrate(networks: list[ForecastNetwork], task: ForecastTask, settings: Se
         quantiles = torch.stack([network(steps)[0] for network in networks]).mean(0)
         target, mask = task.validation_targets(tracks, first, time)
         outside = [
-            torch.maximum(
-                quantiles[..., middle - 1 - level] - target, target - quantiles[..., middle + 1 + level]
-            )
+            torch.maximum(quantiles[..., middle - 1 - level] - target, target - quantiles[..., middle + 1 + level])
             for level in range(len(settings.levels))
         ]
         score = torch.stack(outside, dim=-1).masked_fill(mask.unsqueeze(-1) == 0, torch.nan)

@@ -70,12 +70,9 @@ def load(folder: Path) -> tuple[Record, Model, Memory]:
     body = {name: value for name, value in content.items() if name not in ("format", "weights_sha256")}
     record = Record.model_validate(body)
     networks = tuple(
-        _network(record.config, _below(tensors, f"network.{member}."))
-        for member in range(record.settings.members)
+        _network(record.config, _below(tensors, f"network.{member}.")) for member in range(record.settings.members)
     )
-    model = Model(
-        record.settings, record.data, record.fitted, record.config, networks, tensors["widening"], record.ids
-    )
+    model = Model(record.settings, record.data, record.fitted, record.config, networks, tensors["widening"], record.ids)
     return record, model, Memory.from_tensors(tensors)
 
 
@@ -95,9 +92,7 @@ def read_run(folder: Path) -> Run:
     """The run that was being trained in a checkpoint folder."""
     path = folder / RUN
     if not path.is_file():
-        raise InputError(
-            f"{folder}: there is no training run to resume here; start one with `foretell train`."
-        )
+        raise InputError(f"{folder}: there is no training run to resume here; start one with `foretell train`.")
     return Run.model_validate_json(path.read_bytes())
 
 

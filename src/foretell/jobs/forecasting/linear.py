@@ -47,9 +47,7 @@ def fit_linear(
     longest = max(contexts)
     gram, cross, count = _normal_equations(tracks, longest, horizon, train)
     solutions = [
-        _ridge(gram, cross, longest, context, penalty * max(count, 1))
-        for context in contexts
-        for penalty in PENALTIES
+        _ridge(gram, cross, longest, context, penalty * max(count, 1)) for context in contexts for penalty in PENALTIES
     ]
     errors = _validate(tracks, longest, horizon, train, stop, solutions)
     near = errors <= errors.min() * (1 + NEAR)
@@ -77,7 +75,7 @@ def window_inputs(tracks: Tracks, target: int, rows: NDArray[np.int64], start: i
     values = tracks.values[target, start : int(rows.max(initial=start)) + 1]
     padded = np.concatenate([np.full(context - 1, values[0]), values])
     windows = sliding_window_view(padded, context)[rows - start]
-    level, spread = tracks.level[target, rows, None], tracks.spread[target, rows, None]
+    level, spread = tracks.values[target, rows, None], tracks.spread[target, rows, None]
     scaled = np.clip((windows - level) / spread, -CLIP, CLIP)
     return np.concatenate([scaled, tracks.linear[target, rows]], axis=1)
 
@@ -94,7 +92,7 @@ def scaled_targets(
     observed = np.pad(tracks.observed[target, first:stop], (0, beyond))
     at = rows + 1 - first
     goal, known = sliding_window_view(values, horizon)[at], sliding_window_view(observed, horizon)[at]
-    return (goal - tracks.level[target, rows, None]) / tracks.spread[target, rows, None], known
+    return (goal - tracks.values[target, rows, None]) / tracks.spread[target, rows, None], known
 
 
 def origins(
@@ -169,13 +167,11 @@ def _unscale(
     tracks: Tracks, target: int, series: int, rows: NDArray[np.int64], scaled: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Back to the user's units, [n, H]."""
-    values = scaled * tracks.spread[target, rows, None] + tracks.level[target, rows, None]
+    values = scaled * tracks.spread[target, rows, None] + tracks.values[target, rows, None]
     return inverse(values + tracks.origin[target, series], tracks.transform[target])
 
 
 def _step(tracks: Tracks, target: int, start: int, stop: int, series: int) -> float:
     """The mean absolute step of a track in the user's units."""
-    values = inverse(
-        tracks.values[target, start:stop] + tracks.origin[target, series], tracks.transform[target]
-    )
+    values = inverse(tracks.values[target, start:stop] + tracks.origin[target, series], tracks.transform[target])
     return float(np.abs(np.diff(values)).mean()) + 1e-12 if len(values) > 1 else 1.0

@@ -27,9 +27,7 @@ class Model:
     fitted: Fitted
     config: ForecastConfig
     networks: tuple[ForecastNetwork, ...]
-    widening: (
-        Tensor  # [levels,H] in units of the spread: how far conformal calibration moves interval ends out
-    )
+    widening: Tensor  # [levels,H] in units of the spread: how far conformal calibration moves interval ends out
     ids: tuple[str, ...]  # series trained on; their order gives the identities
 
     def quantiles(self, steps: Steps, hidden: list[Tensor]) -> Tensor:
@@ -42,9 +40,7 @@ class Model:
         """A panel as the networks read it."""
         calendar = panel_calendar(panel, self.settings.season, self.fitted.calendar)
         tracks = make_tracks(panel, self.fitted.scaling, calendar)
-        return tracks, make_dataset(
-            panel, tracks, self.fitted, self.settings.horizon, self.identities(panel.ids)
-        )
+        return tracks, make_dataset(panel, tracks, self.fitted, self.settings.horizon, self.identities(panel.ids))
 
     def identities(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
         """The identity of each track of these series, 0 for one not trained on, [R]."""
@@ -57,14 +53,18 @@ class Model:
 
 
 def widen(quantiles: Tensor, widening: Tensor) -> Tensor:
-    """Move both ends of every interval out (or in, never past the median or a narrower interval's end)."""
+    """Move both ends of every interval [...,H,Q] out (or in, but never past the median or a narrower interval)."""
+    moved = quantiles + shifts(widening)
     middle = quantiles.shape[-1] // 2
-    ends = [quantiles[..., middle]]
-    for level in range(len(widening)):
-        low = torch.minimum(quantiles[..., middle - 1 - level] - widening[level], ends[0])
-        high = torch.maximum(quantiles[..., middle + 1 + level] + widening[level], ends[-1])
-        ends = [low, *ends, high]
-    return torch.stack(ends, dim=-1)
+    above = moved[..., middle:].cummax(-1).values
+    below = moved[..., : middle + 1].flip(-1).cummin(-1).values.flip(-1)
+    return torch.cat([below[..., :-1], above], dim=-1)
+
+
+def shifts(widening: Tensor) -> Tensor:
+    """How far each quantile moves, [H,Q], from how far the ends of each level do, [levels,H]."""
+    outwards = widening.T
+    return torch.cat([-outwards.flip(-1), torch.zeros_like(outwards[:, :1]), outwards], dim=-1)
 
 
 @dataclass
@@ -111,10 +111,7 @@ class Memory:
 
     def tensors(self) -> dict[str, Tensor]:
         """For the model folder."""
-        return {
-            f"memory.{name}": torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
-            for name in self._names()
-        }
+        return {f"memory.{name}": torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in self._names()}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Self:

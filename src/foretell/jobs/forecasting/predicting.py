@@ -23,16 +23,12 @@ def forecast(model: Model, memory: Memory, known: Covariates | None) -> Floats:
     """
     if model.schema.known and known is None:
         names = ", ".join(model.schema.known)
-        raise InputError(
-            f"predict: this model needs {names} of the {model.settings.horizon} steps ahead; give known=."
-        )
+        raise InputError(f"predict: this model needs {names} of the {model.settings.horizon} steps ahead; give known=.")
     with torch.inference_mode():
         steps = present(model, memory, known)
         quantiles = model.quantiles(steps, [torch.from_numpy(h[-1])[None] for h in memory.h])[0]
     targets = tuple(range(len(model.schema.targets)))
-    return unscale(
-        model, quantiles.numpy(), steps.level[0].numpy(), steps.spread[0].numpy(), memory.origin, targets
-    )
+    return unscale(model, quantiles.numpy(), steps.level[0].numpy(), steps.spread[0].numpy(), memory.origin, targets)
 
 
 def unscale(
@@ -45,7 +41,9 @@ def unscale(
 ) -> Floats:
     """Scaled quantiles [n,H,Q] back in the user's units; the n rows are equal shares of the targets, in order."""
     values = quantiles.astype(np.float64) * spread[:, None, None] + (level + origin)[:, None, None]
-    for target, part in zip(targets, np.split(values, len(targets)), strict=True):
+    share = len(values) // len(targets)
+    for place, target in enumerate(targets):
+        part = values[place * share : (place + 1) * share]
         part[:] = inverse(part, model.fitted.scaling.transform[target])
         if model.fitted.nonnegative[target]:
             np.maximum(part, 0.0, out=part)
@@ -55,10 +53,12 @@ def unscale(
 def present(model: Model, memory: Memory, known: Covariates | None = None) -> Steps:
     """The last step of every track as the networks read it, T = 1."""
     targets, series = len(model.schema.targets), len(memory.length)
-    calendar = np.concatenate([present_calendar(model, memory, s) for s in range(series)])
+    last = memory.length - 1
+    calendar = np.concatenate([calendar_rows(model, memory, s, last[s : s + 1]) for s in range(series)])
     by_track = np.tile(calendar, (targets, 1))
     level = memory.window[:, -1]
-    spread, reach = _scale(model, memory, by_track)
+    logs = np.repeat([how == "log" for how in model.fitted.scaling.transform], series)
+    spread, linear = present_scale(memory, by_track, logs)
     over = np.tile(np.arange(series), targets)
     ahead, codes = _ahead(model, memory, known)
     arrays = {
@@ -66,7 +66,7 @@ def present(model: Model, memory: Memory, known: Covariates | None = None) -> St
         "observed": memory.observed[None],
         "level": level[None],
         "spread": spread[None],
-        "linear": reach[None],
+        "linear": linear[None],
         "calendar": by_track[None],
         "past": memory.past[over][None],
         "past_codes": memory.past_codes[over][None],
@@ -79,13 +79,11 @@ def present(model: Model, memory: Memory, known: Covariates | None = None) -> St
     return Steps(**{name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()})
 
 
-def present_calendar(model: Model, memory: Memory, series: int) -> NDArray[np.float32]:
-    """The calendar of the last row of one series, [1,F]."""
+def calendar_rows(model: Model, memory: Memory, series: int, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The calendar at grid positions of one series, [n,F]."""
     frequency = Frequency.parse(model.schema.frequency)
-    time = frequency.times(
-        start_time(frequency, memory.start[series]), memory.length[series : series + 1] - 1
-    )
-    return calendar_at(frequency, time, model.settings.season)[:, model.fitted.calendar]
+    times = frequency.times(start_time(frequency, memory.start[series]), positions)
+    return calendar_at(frequency, times, model.settings.season)[:, model.fitted.calendar]
 
 
 def start_time(frequency: Frequency, start: np.int64) -> np.datetime64 | np.int64:
@@ -93,29 +91,34 @@ def start_time(frequency: Frequency, start: np.int64) -> np.datetime64 | np.int6
     return start if frequency.unit == "i" else np.datetime64(int(start), "us")
 
 
-def _scale(
-    model: Model, memory: Memory, calendar: NDArray[np.float32]
+def present_scale(
+    memory: Memory, calendar: NDArray[np.float32], logs: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Spread [R] and linear inputs [R,E] of the last step, by the same formulae as over whole tracks."""
-    window = memory.window.astype(np.float64)
-    seen = np.minimum(memory.sums[:, 0], window.shape[1])
-    inside = np.arange(window.shape[1]) >= (window.shape[1] - seen)[:, None]
-    mean = np.where(inside, window, 0.0).sum(axis=1) / seen
-    deviation = np.sqrt((np.where(inside, window - mean[:, None], 0.0) ** 2).sum(axis=1) / seen)
-    mean_so_far = memory.sums[:, 1] / memory.sums[:, 0]
-    variance = memory.sums[:, 2] / memory.sums[:, 0] - mean_so_far**2
-    deviation_so_far = np.sqrt(np.maximum(variance, 0.0))
-    logs = np.repeat([how == "log" for how in model.fitted.scaling.transform], len(memory.length))
-    level = window[:, -1]
+    """Spread [R] and linear inputs [R,E] of the last step, by the same formulae as over whole tracks.
+
+    calendar [F] or [R,F]; logs [R]: whether a track is in logarithms.
+    """
+    rows = memory.sums[:, 0]
+    found = [_window_moments(window, int(n)) for window, n in zip(memory.window, rows, strict=True)]
+    deviation, roughness = np.array(found).T
+    mean_so_far = memory.sums[:, 1] / rows
+    deviation_so_far = np.sqrt(np.maximum(memory.sums[:, 2] / rows - mean_so_far**2, 0.0))
+    level = memory.window[:, -1].astype(np.float64)
     spread, _ = scale_of(level, deviation, deviation_so_far, memory.count, logs)
-    return spread.astype(np.float32), linear_inputs(
-        level, spread, mean_so_far, deviation_so_far, calendar
-    ).astype(np.float32)
+    linear = linear_inputs(level, spread, roughness, mean_so_far, deviation_so_far, calendar)
+    return spread.astype(np.float32), linear.astype(np.float32)
 
 
-def _ahead(
-    model: Model, memory: Memory, known: Covariates | None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _window_moments(window: NDArray[np.float32], rows: int) -> tuple[float, float]:
+    """Standard deviation and mean absolute step of the last `rows` values, at most the window's; the rest pads."""
+    seen = window[max(0, len(window) - rows) :].astype(np.float64)
+    mean = seen.sum() / len(seen)
+    variance = seen.dot(seen) / len(seen) - mean * mean
+    steps = np.abs(seen[1:] - seen[:-1]).sum() / max(len(seen) - 1, 1)
+    return max(variance, 0.0) ** 0.5, steps
+
+
+def _ahead(model: Model, memory: Memory, known: Covariates | None) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Known covariates of the last row and the H after it, [1+H,S,2K] and [1+H,S,K']; none: only the last row's."""
     horizon, series = model.settings.horizon, len(memory.length)
     if known is None:
@@ -123,10 +126,7 @@ def _ahead(
             np.repeat(memory.known[None], 1 + horizon, axis=0),
             np.repeat(memory.known_codes[None], 1 + horizon, axis=0),
         )
-    parts = [
-        ahead_numbers(memory.known_sums[s], known.numbers[s * horizon : (s + 1) * horizon])
-        for s in range(series)
-    ]
+    parts = [ahead_numbers(memory.known_sums[s], known.numbers[s * horizon : (s + 1) * horizon]) for s in range(series)]
     codes = known.codes.reshape(series, horizon, -1).swapaxes(0, 1)
     numbers = np.stack(parts, axis=1)
     return np.concatenate([memory.known[None], numbers]), np.concatenate([memory.known_codes[None], codes])
@@ -137,10 +137,7 @@ def forecast_frame(model: Model, memory: Memory, ids: tuple[str, ...], values: F
     horizon, series = model.settings.horizon, len(ids)
     frequency = Frequency.parse(model.schema.frequency)
     ahead = np.arange(horizon)
-    times = [
-        frequency.times(start_time(frequency, memory.start[s]), memory.length[s] + ahead)
-        for s in range(series)
-    ]
+    times = [frequency.times(start_time(frequency, memory.start[s]), memory.length[s] + ahead) for s in range(series)]
     targets = len(model.schema.targets)
     frame = pl.DataFrame(
         {
@@ -165,9 +162,7 @@ def interval_columns(levels: tuple[float, ...], quantiles: Floats) -> list[pl.Se
 
 def readable_times(frame: pl.DataFrame, frequency: Frequency) -> pl.DataFrame:
     """Whole days as dates: nobody wants to read midnights."""
-    columns = [
-        name for name in ("ds", "cutoff") if name in frame.columns and frame[name].dtype == pl.Datetime
-    ]
+    columns = [name for name in ("ds", "cutoff") if name in frame.columns and frame[name].dtype == pl.Datetime]
     if frequency.unit in ("i", "us", "ms", "s", "min", "h") or not columns:
         return frame
     whole = all((frame[name] == frame[name].dt.truncate("1d")).all() for name in columns)

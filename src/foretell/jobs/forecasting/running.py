@@ -13,7 +13,7 @@ from foretell.jobs.forecasting.model import Model
 from foretell.networks.forecast import State
 
 TRACKS_AT_ONCE = 64
-STEPS_AT_ONCE = 256
+STEPS_AT_ONCE = 16_384  # of all tracks together
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def run(model: Model, data: Dataset, wanted: list[NDArray[np.int64]]) -> Run:
                 h[member][:, going], c[member][:, going] = state
     track, row = _joined(tracks), _joined(rows)
     order = np.lexsort((row, track))
-    hidden = [torch.cat(parts)[torch.from_numpy(order)] for parts in kept]
-    return Run(track[order], row[order], hidden, h, c)
+    outputs = [torch.cat(parts)[torch.from_numpy(order)] for parts in kept]
+    return Run(track[order], row[order], outputs, h, c)
 
 
 def _blocks(data: Dataset) -> Iterator[Tensor]:
@@ -63,7 +63,7 @@ def _blocks(data: Dataset) -> Iterator[Tensor]:
     lengths = (data.offsets[1:] - data.offsets[:-1]).repeat(len(data.values))
     order = torch.argsort(lengths, stable=True)
     order = order[lengths[order] > 0]
-    yield from order.split(TRACKS_AT_ONCE)
+    yield from torch.split(order, TRACKS_AT_ONCE)
 
 
 def _spans(data: Dataset, block: Tensor) -> Iterator[tuple[int, int, Tensor]]:
@@ -72,7 +72,7 @@ def _spans(data: Dataset, block: Tensor) -> Iterator[tuple[int, int, Tensor]]:
     first = 0
     while first < int(lengths[-1]):
         going = lengths > first
-        time = min(STEPS_AT_ONCE, int(lengths[going].min()) - first)
+        time = min(max(1, STEPS_AT_ONCE // int(going.sum())), int(lengths[going].min()) - first)
         yield first, time, block[going]
         first += time
 

@@ -34,9 +34,7 @@ class Scores:
         error = np.abs(point - truth) * known
         sizes = np.abs(point) + np.abs(truth)
         loss = truth[..., None] - quantiles
-        pinball = np.maximum(loss * self.probabilities, loss * (np.array(self.probabilities) - 1)).mean(
-            axis=-1
-        )
+        pinball = np.maximum(loss * self.probabilities, loss * (np.array(self.probabilities) - 1)).mean(axis=-1)
         found = {
             "mae": error.sum(),
             "squared": (error**2).sum(),

@@ -25,7 +25,7 @@ class Settings(BaseModel):
     dropout: float = Field(0.2, ge=0, lt=1)
     members: int = Field(1, ge=1, le=32)  # networks trained from different seeds and averaged
     epochs: int | None = Field(None, ge=0)  # passes over the data; 0 leaves the linear start as it is
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float | None = Field(None, gt=0)  # peak of the one-cycle schedule
     weight_decay: float = Field(1e-2, ge=0)
     seed: int = 0
 
@@ -41,13 +41,9 @@ class Settings(BaseModel):
             raise InputError(f"Forecaster: {name}: {first['msg']}; got {first['input']!r}.") from None
         wrong = [level for level in settings.level if not 0 < level < 100]
         if wrong or not settings.level:
-            raise InputError(
-                f"Forecaster: level must be percentages above 0 and below 100; got {values['level']!r}."
-            )
+            raise InputError(f"Forecaster: level must be percentages above 0 and below 100; got {values['level']!r}.")
         if settings.season and min(settings.season) < 2:
-            raise InputError(
-                f"Forecaster: season must be lengths of at least 2 steps; got {values['season']!r}."
-            )
+            raise InputError(f"Forecaster: season must be lengths of at least 2 steps; got {values['season']!r}.")
         return settings
 
     @property

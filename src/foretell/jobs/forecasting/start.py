@@ -24,9 +24,7 @@ class Start:
     linear: Linear
 
 
-def choose_start(
-    panel: Panel, settings: Settings, split: Split, seasons: tuple[int, ...], calendar: Float32
-) -> Start:
+def choose_start(panel: Panel, settings: Settings, split: Split, seasons: tuple[int, ...], calendar: Float32) -> Start:
     """Fit the linear model under every transform and keep the best on the validation rows."""
     contexts = _contexts(panel, settings, split, seasons)
     starts = []
@@ -65,6 +63,6 @@ def _transforms(panel: Panel, split: Split) -> list[tuple[Transform, ...]]:
     """As they are, and with the logarithm of every target that is above zero wherever it is seen."""
     seen = np.concatenate([np.arange(a, b) for a, b in zip(panel.offsets[:-1], split.stop, strict=True)])
     lowest = np.nanmin(panel.y[seen], axis=0, initial=np.inf)
-    plain: tuple[Transform, ...] = ("none",) * len(lowest)
-    logs: tuple[Transform, ...] = tuple("log" if low > 0 else "none" for low in lowest)
-    return [plain] if logs == plain else [plain, logs]
+    plain: list[Transform] = ["none"] * len(lowest)
+    logs: list[Transform] = ["log" if low > 0 else "none" for low in lowest]
+    return [tuple(plain)] if logs == plain else [tuple(plain), tuple(logs)]

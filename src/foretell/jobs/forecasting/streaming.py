@@ -1,5 +1,6 @@
 """A live forecast of one series: every new row costs one step of the LSTM, whatever came before."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,12 +10,17 @@ from numpy.typing import NDArray
 
 from foretell.errors import InputError, require_known
 from foretell.jobs.forecasting.covariates import scaled_present
-from foretell.jobs.forecasting.model import Memory, Model
-from foretell.jobs.forecasting.predicting import present, unscale
+from foretell.jobs.forecasting.model import Memory, Model, shifts, widen
+from foretell.jobs.forecasting.predicting import calendar_rows, present, present_scale, unscale
+from foretell.jobs.forecasting.stepper import Stepper, spread_out
 from foretell.jobs.forecasting.tracks import transform
+from foretell.networks.forecast import CLIP
 
 Floats = NDArray[np.float64]
 Value = float | int | str | None
+_Row = tuple[Floats, Floats, NDArray[np.int64], Floats, NDArray[np.int64]]
+NOTHING, NO_CODES = np.zeros(0), np.zeros(0, np.int64)
+CALENDAR_AHEAD = 1024  # rows whose calendar is looked up at once
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,7 @@ class LiveForecast:
         """Lower and upper end of an interval, each [H] or [C,H]."""
         if level not in self.levels:
             known = ", ".join(f"{one:g}" for one in self.levels)
-            raise InputError(
-                f"interval: level must be one the model was fitted with ({known}); got {level!r}."
-            )
+            raise InputError(f"interval: level must be one the model was fitted with ({known}); got {level!r}.")
         middle, place = self.quantiles.shape[-1] // 2, self.levels.index(level) + 1
         return self._of(middle - place), self._of(middle + place)
 
@@ -49,8 +53,20 @@ class Stream:
     """The model at the end of one series. `step` adds a row; `save`, `restore` and `copy` keep its state."""
 
     def __init__(self, model: Model, memory: Memory, series: str) -> None:
-        self.model, self.memory, self.series = model, memory, series
-        self._targets = tuple(range(len(model.schema.targets)))
+        self.model, self.series = model, series
+        self._shifts = shifts(model.widening).numpy()
+        self._logs = np.array([how == "log" for how in model.fitted.scaling.transform])
+        self._has_logs = bool(self._logs.any())
+        schema = model.schema
+        self._targets = tuple(range(len(schema.targets)))
+        self._columns = {role: (schema.numeric(role), schema.categorical(role)) for role in ("past", "known")}
+        extra = [name for name in (schema.time, schema.series) if name]
+        self._allowed = {*schema.targets, *schema.past, *schema.known, *schema.static, *extra}
+        self._places = {
+            name: {kind: place for place, kind in enumerate(kinds, 1)} for name, kinds in schema.categories.items()
+        }
+        self._is_plain = len(schema.targets) == 1 and not (schema.past or schema.known)
+        self.restore(memory)
 
     def step(self, row: Mapping[str, Value] | float | None, *, forecast: bool = True) -> LiveForecast | None:
         """Take in the next row of the grid and forecast what follows it.
@@ -60,94 +76,122 @@ class Stream:
         that is not a finite number.
         """
         values, past, past_codes, known, known_codes = self._read(row)
-        memory = self.memory
+        memory = self._memory
         self._take_in(values)
-        memory.past[0], memory.past_sums[0] = scaled_present(memory.past_sums[0], past)
-        memory.known[0], memory.known_sums[0] = scaled_present(memory.known_sums[0], known)
-        memory.past_codes[0], memory.known_codes[0] = past_codes, known_codes
-        with torch.inference_mode():
-            steps = present(self.model, memory)
-            hidden = []
-            for member, network in enumerate(self.model.networks):
-                state = torch.from_numpy(memory.h[member]), torch.from_numpy(memory.c[member])
-                output, (h, c) = network.read(steps, state)
-                memory.h[member], memory.c[member] = h.numpy(), c.numpy()
-                hidden.append(output)
-            if not forecast:
-                return None
-            quantiles = self.model.quantiles(steps, hidden)[0].numpy()
-        level, spread = steps.level[0].numpy(), steps.spread[0].numpy()
-        values = unscale(self.model, quantiles, level, spread, memory.origin, self._targets)
+        if len(past):
+            memory.past[0], memory.past_sums[0] = scaled_present(memory.past_sums[0], past)
+        if len(known):
+            memory.known[0], memory.known_sums[0] = scaled_present(memory.known_sums[0], known)
+        if not self._is_plain:
+            memory.past_codes[0], memory.known_codes[0] = past_codes, known_codes
+        quantiles, spread = self._forward()
+        if not forecast:
+            return None
+        values = unscale(self.model, quantiles, memory.window[:, -1], spread, memory.origin, self._targets)
         return LiveForecast(self.model.schema.targets, self.model.settings.levels, values)
 
     def save(self) -> Memory:
         """A copy of the state; `restore` takes it back."""
-        return self.memory.of_series(0)
+        memory = self._memory.of_series(0)
+        for member, stepper in enumerate(self._steppers):
+            memory.h[member], memory.c[member] = stepper.state()
+        return memory
 
     def restore(self, memory: Memory) -> None:
         """Go back to a saved state."""
-        self.memory.put(0, memory)
+        self._memory = memory.of_series(0)
+        steps = present(self.model, self._memory)
+        self._steppers = [
+            Stepper(network, steps, h, c)
+            for network, h, c in zip(self.model.networks, self._memory.h, self._memory.c, strict=True)
+        ]
+        self._calendar, self._calendar_first = np.zeros((0, 0), np.float32), 0
 
     def copy(self) -> "Stream":
         """An independent stream in the same state."""
         return Stream(self.model, self.save(), self.series)
 
+    def _forward(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the networks over the row just taken in -> scaled quantiles [C,H,Q], spread [C]."""
+        memory, calendar = self._memory, self._present_calendar()
+        spread, linear = present_scale(memory, calendar, self._logs)
+        window = memory.window - memory.window[:, -1:]
+        window /= spread[:, None]
+        np.minimum(np.maximum(window, -CLIP), CLIP, out=window)
+        inputs = (window, memory.observed, linear, calendar)
+        covariates = (memory.past[0], memory.past_codes[0], memory.known[0], memory.known_codes[0])
+        answers = [stepper.step(*inputs, *covariates) for stepper in self._steppers]
+        if len(answers) == 1:
+            return spread_out(*answers[0], self._shifts), spread
+        still = np.zeros_like(self._shifts)
+        mean = np.mean([spread_out(*answer, still) for answer in answers], axis=0)
+        return widen(torch.from_numpy(mean), self.model.widening).numpy(), spread
+
+    def _present_calendar(self) -> NDArray[np.float32]:
+        """The calendar of the last row, [F]; looked up for many rows ahead at once."""
+        position = int(self._memory.length[0]) - 1
+        if position - self._calendar_first >= len(self._calendar):
+            self._calendar_first = position
+            self._calendar = calendar_rows(self.model, self._memory, 0, position + np.arange(CALENDAR_AHEAD))
+        row: NDArray[np.float32] = self._calendar[position - self._calendar_first]
+        return row
+
     def _take_in(self, values: Floats) -> None:
         """Append one value per target to the windows and sums; a gap repeats the last."""
-        memory = self.memory
-        hows = self.model.fitted.scaling.transform
-        scaled = np.array([transform(np.array([v]), how)[0] for v, how in zip(values, hows, strict=True)])
-        there = np.isfinite(scaled)
-        begins = there & (memory.count == 0)  # nothing was observed before: here the track's origin lies
-        memory.origin[begins] = scaled[begins]
-        new = np.where(there, scaled - memory.origin, memory.window[:, -1])
+        memory = self._memory
+        if self._has_logs:
+            hows = self.model.fitted.scaling.transform
+            values = np.array([transform(values[k : k + 1], how)[0] for k, how in enumerate(hows)])
+        there = values == values
+        if not there.all():
+            values = np.where(there, values, memory.window[:, -1] + memory.origin)
+        if not memory.count.all():  # nothing was observed before: here the track's origin lies
+            begins = there & (memory.count == 0)
+            memory.origin[begins] = values[begins]
+        new = values - memory.origin
         memory.window[:, :-1] = memory.window[:, 1:]
         memory.window[:, -1] = new
         memory.observed[:] = there
         memory.count += there
-        memory.sums[:, 0] += 1
-        memory.sums[:, 1] += new
-        memory.sums[:, 2] += new**2
+        sums = memory.sums
+        sums[:, 0] += 1
+        sums[:, 1] += new
+        sums[:, 2] += new * new
         memory.length += 1
 
-    def _read(
-        self, row: Mapping[str, Value] | float | None
-    ) -> tuple[Floats, Floats, NDArray[np.int64], Floats, NDArray[np.int64]]:
+    def _read(self, row: Mapping[str, Value] | float | None) -> _Row:
         schema = self.model.schema
         if not isinstance(row, Mapping):
-            if len(schema.targets) + len(schema.past) + len(schema.known) > 1 and row is not None:
+            if row is not None and not self._is_plain:
                 names = ", ".join((*schema.targets, *schema.past, *schema.known))
                 raise InputError(f"step: this model reads several columns ({names}); give a mapping of them.")
             row = {} if row is None else {schema.targets[0]: row}
-        extra = [name for name in (schema.time, schema.series) if name]
-        require_known(
-            "step", "column", row, (*schema.targets, *schema.past, *schema.known, *schema.static, *extra)
-        )
+        if not self._allowed.issuperset(row):
+            require_known("step", "column", row, self._allowed)
+        values = self._numbers(row, schema.targets)
+        if self._is_plain:
+            return values, NOTHING, NO_CODES, NOTHING, NO_CODES
+        (past, past_kinds), (known, known_kinds) = self._columns.values()
         return (
-            self._numbers(row, schema.targets),
-            self._numbers(row, schema.numeric("past")),
-            self._codes(row, schema.categorical("past")),
-            self._numbers(row, schema.numeric("known")),
-            self._codes(row, schema.categorical("known")),
+            values,
+            self._numbers(row, past),
+            self._codes(row, past_kinds),
+            self._numbers(row, known),
+            self._codes(row, known_kinds),
         )
 
     def _numbers(self, row: Mapping[str, Value], names: tuple[str, ...]) -> Floats:
-        values = np.full(len(names), np.nan)
-        for place, name in enumerate(names):
-            value = row.get(name)
-            if value is None or value != value:
-                continue
-            if isinstance(value, str) or not np.isfinite(value):
-                raise InputError(
-                    f"step: column {name!r} must be a finite number, or None for a gap; got {value!r}."
-                )
-            values[place] = value
-        return values
+        return np.array([_number(name, row.get(name)) for name in names], np.float64)
 
     def _codes(self, row: Mapping[str, Value], names: tuple[str, ...]) -> NDArray[np.int64]:
-        categories = self.model.schema.categories
-        found = [
-            categories[name].index(str(row[name])) + 1 if str(row.get(name)) in categories[name] else 0
-            for name in names
-        ]
-        return np.array(found, np.int64)
+        places = self._places
+        return np.array([places[name].get(str(row.get(name)), 0) for name in names], np.int64)
+
+
+def _number(name: str, value: Value) -> float:
+    """A value as a number, NaN for a gap."""
+    if value is None or value != value:
+        return math.nan
+    if isinstance(value, str) or not math.isfinite(value):
+        raise InputError(f"step: column {name!r} must be a finite number, or None for a gap; got {value!r}.")
+    return float(value)

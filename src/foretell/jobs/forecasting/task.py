@@ -57,8 +57,8 @@ class ForecastTask:
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The skip stays near its solution: slower, and not drawn to zero."""
-        skip = list(self.network.skip.parameters())
-        others = [p for name, p in self.network.named_parameters() if not name.startswith("skip.")]
+        skip = [*self.network.skip.parameters(), *self.network.skip_beside.parameters()]
+        others = [p for name, p in self.network.named_parameters() if not name.startswith("skip")]
         return [
             {"params": [p for p in others if p.dim() > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
@@ -88,10 +88,10 @@ class ForecastTask:
         return total / count.clamp(min=1), (state[0].detach(), state[1].detach())
 
     @torch.no_grad()
-    def validate(self) -> float:
+    def validate(self, network: ForecastNetwork) -> float:
         total, count = 0.0, 0.0
         for tracks, first, time in self.validation_blocks():
-            quantiles, _ = self.network(self.data.steps(tracks, first, time))
+            quantiles, _ = network(self.data.steps(tracks, first, time))
             target, mask = self.validation_targets(tracks, first, time)
             loss, known = pinball(quantiles, target, mask, self.probabilities)
             total, count = total + loss.item(), count + known.item()

@@ -1,10 +1,12 @@
 """Causal local scaling: each target of each series relative to its own recent level and spread.
 
-A *track* is one target of one series. At every row t the last `context` rows up to t give a level and a
-spread; inputs and targets of step t are expressed as (value - level) / spread. Nothing after t enters.
+A *track* is one target of one series. At every row t the last value is the level (where it truly lies, the
+linear skip knows better than any average) and the last `context` rows give the spread; inputs and targets of
+step t are expressed as (value - level) / spread. Nothing after t enters.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +27,9 @@ class Tracks:
 
     values: Float32  # [C,N]  gaps hold the last observation before them
     observed: NDArray[np.bool_]  # [C,N]
-    level: Float32  # [C,N]
     spread: Float32  # [C,N]
     usable: NDArray[np.bool_]  # [C,N]  enough history for the scale to mean something
-    linear: Float32  # [C,N,E]  mean so far, and the calendar in units of the spread
+    linear: Float32  # [C,N,E]  see `linear_inputs`
     origin: NDArray[np.float64]  # [C,S]  the first observation of each track
     offsets: NDArray[np.int64]  # [S+1]
     calendar: Float32  # [N,F]
@@ -52,30 +53,38 @@ def inverse(y: NDArray[np.float64], how: str) -> NDArray[np.float64]:
 def make_tracks(panel: Panel, scaling: Scaling, calendar: Float32) -> Tracks:
     """Scale every row of every track; O(rows), whatever the context."""
     parts = [_one_target(panel, scaling, calendar, target) for target in range(panel.y.shape[1])]
-    stacked = (np.stack(part) for part in zip(*parts, strict=True))
-    positive = bool(np.nanmin(panel.y, initial=np.inf) > 0)
-    return Tracks(*stacked, panel.offsets, calendar, scaling.transform, positive)
+    values, observed, spread, usable, linear, origin = (np.stack(part) for part in zip(*parts, strict=True))
+    return Tracks(
+        values=values.astype(np.float32),
+        observed=observed,
+        spread=spread.astype(np.float32),
+        usable=usable,
+        linear=linear.astype(np.float32),
+        origin=origin,
+        offsets=panel.offsets,
+        calendar=calendar,
+        transform=scaling.transform,
+        positive=bool(np.nanmin(panel.y, initial=np.inf) > 0),
+    )
 
 
-def _one_target(
-    panel: Panel, scaling: Scaling, calendar: Float32, target: int
-) -> tuple[NDArray[np.generic], ...]:
+def _one_target(panel: Panel, scaling: Scaling, calendar: Float32, target: int) -> tuple[NDArray[Any], ...]:
     how = scaling.transform[target]
     y = transform(panel.y[:, target], how)
     observed = np.isfinite(y)
     filled, origin = fill(y, observed, panel.offsets)
     first = np.repeat(panel.offsets[:-1], panel.lengths)
     values = filled - np.repeat(origin, panel.lengths)
-    _, deviation = moments(values, np.maximum(first, np.arange(len(y)) - scaling.context + 1))
-    mean_so_far, deviation_so_far = moments(values, first)
-    level = (
-        values  # the last observation: where the level lies, the linear skip knows better than any average
-    )
+    window = np.maximum(first, np.arange(len(y)) - scaling.context + 1)
+    _, deviation = moments(values, window, panel.offsets)
+    steps = np.abs(np.diff(values, prepend=values[:1]))
+    steps[panel.offsets[:-1][panel.lengths > 0]] = 0.0  # from one series to the next is no step
+    roughness, _ = moments(steps, np.minimum(window + 1, np.arange(len(y))), panel.offsets)
+    mean_so_far, deviation_so_far = moments(values, first, panel.offsets)
     count = np.cumsum(observed) - np.concatenate([[0], np.cumsum(observed)])[first]
-    spread, usable = scale_of(level, deviation, deviation_so_far, count, np.full(len(y), how == "log"))
-    linear = linear_inputs(level, spread, mean_so_far, deviation_so_far, calendar)
-    narrow = (values, observed, level, spread, usable, linear)
-    return *(part.astype(np.float32) if part.dtype == np.float64 else part for part in narrow), origin
+    spread, usable = scale_of(values, deviation, deviation_so_far, count, np.full(len(y), how == "log"))
+    linear = linear_inputs(values, spread, roughness, mean_so_far, deviation_so_far, calendar)
+    return values, observed, spread, usable, linear, origin
 
 
 def fill(
@@ -86,9 +95,7 @@ def fill(
     rows = np.arange(len(y))
     missing = len(y)
     candidates = np.append(np.where(observed, rows, missing), missing)
-    first = (
-        np.minimum.reduceat(candidates, np.minimum(offsets[:-1], len(y))) if len(lengths) else candidates[:0]
-    )
+    first = np.minimum.reduceat(candidates, np.minimum(offsets[:-1], len(y))) if len(lengths) else candidates[:0]
     first = np.where((lengths == 0) | (first >= offsets[1:]), missing, first)
     last = np.maximum.accumulate(np.where(observed, rows, -1))
     last = np.where(last < np.repeat(offsets[:-1], lengths), np.repeat(first, lengths), last)
@@ -97,16 +104,21 @@ def fill(
 
 
 def moments(
-    values: NDArray[np.float64], first: NDArray[np.int64]
+    values: NDArray[np.float64], first: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of values[first[t]..t] for every t, by running sums."""
+    lengths = np.diff(offsets)
+    # Sums run on from series to series: in units of each one's largest value none drowns another's digits.
+    size = np.maximum.reduceat(np.append(np.abs(values), 0.0), np.minimum(offsets[:-1], len(values)))
+    unit = np.repeat(np.where(size > 0, size, 1.0), lengths)
+    values = values / unit
     rows = np.arange(len(values))
     count = rows - first + 1.0
     total = np.concatenate([[0.0], np.cumsum(values)])
     squares = np.concatenate([[0.0], np.cumsum(values * values)])
     mean = (total[rows + 1] - total[first]) / count
     variance = (squares[rows + 1] - squares[first]) / count - mean * mean
-    return mean, np.sqrt(np.maximum(variance, 0.0))
+    return mean * unit, np.sqrt(np.maximum(variance, 0.0)) * unit
 
 
 def scale_of(
@@ -125,11 +137,18 @@ def scale_of(
 def linear_inputs(
     level: NDArray[np.float64],
     spread: NDArray[np.float64],
+    roughness: NDArray[np.float64],
     mean_so_far: NDArray[np.float64],
     deviation_so_far: NDArray[np.float64],
     calendar: Float32,
 ) -> NDArray[np.float64]:
-    """What the linear skip sees beside the window, [N, 1 + F]: a harmonic regression in units of the spread."""
-    reach = ((mean_so_far - level) / spread)[:, None]
-    waves = calendar * (deviation_so_far / spread)[:, None]
-    return np.clip(np.concatenate([reach, waves], axis=1), -LINEAR_LIMIT, LINEAR_LIMIT)
+    """What the network sees beside the window, all in units of the spread, [N, 2 + F].
+
+    The mean absolute step within the window, the mean so far, and the calendar at the size of the deviation so
+    far: in the linear skip, these make a harmonic regression.
+    """
+    inputs = np.empty((len(level), 2 + calendar.shape[-1]))
+    inputs[:, 0] = roughness / spread
+    inputs[:, 1] = (mean_so_far - level) / spread
+    inputs[:, 2:] = calendar * (deviation_so_far / spread)[:, None]
+    return np.minimum(np.maximum(inputs, -LINEAR_LIMIT), LINEAR_LIMIT)

@@ -22,7 +22,7 @@ def take_in(model: Model, memory: Memory, ids: tuple[str, ...], panel: Panel, ta
             stream.step(None, forecast=False)
         for row in range(int(panel.offsets[series]), int(panel.offsets[series + 1])):
             stream.step(_row(model, panel, row), forecast=False)
-        memory.put(place, stream.memory)
+        memory.put(place, stream.save())
 
 
 def _first_position(
@@ -37,7 +37,7 @@ def _first_position(
         )
     place = ids.index(name)
     if model.schema.time is None:
-        return memory.length[place]
+        return np.int64(memory.length[place])
     frequency = Frequency.parse(model.schema.frequency)
     begin = start_time(frequency, memory.start[place])
     position = frequency.positions(panel.start[series : series + 1], begin)[0]

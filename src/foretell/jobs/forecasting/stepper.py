@@ -1,0 +1,120 @@
+"""One step of one network on numpy arrays: ForecastNetwork at T = 1 without PyTorch's cost per operation.
+
+A live step is some twenty operations on small arrays, each of which costs PyTorch microseconds whatever its
+size. The LSTM itself steps through its own stream; the rest is here, on the network's own weights, and answers
+to `ForecastNetwork` (a test holds the two together).
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from foretell.networks.forecast import ForecastNetwork, Steps
+
+Floats = NDArray[np.float32]
+
+
+class Stepper:
+    """A network and its LSTM's state for the C targets of one series."""
+
+    def __init__(self, network: ForecastNetwork, present: Steps, h: Floats, c: Floats) -> None:
+        """`present` is any step of the series, for what stays the same; h and c [layers,C,hidden] its state."""
+        self.horizon, self._encoding = network.config.horizon, network.config.encoding
+        encode, skip = _affine(network.encode), _affine(network.skip)
+        self._window = np.concatenate([encode[0], skip[0]], axis=1), np.concatenate([encode[1], skip[1]])
+        self._beside = _numpy(network.skip_beside.weight).T
+        self._head = _affine(network.head)
+        self._past = [_numpy(one.weight) for one in network.past_embeddings]  # type: ignore[arg-type]
+        self._known = [_numpy(one.weight) for one in network.known_embeddings]  # type: ignore[arg-type]
+        self._ahead = network.ahead and (
+            _affine(network.ahead.from_hidden),
+            _numpy(network.ahead.from_known.weight).T,
+            _affine(network.ahead.out),
+        )
+        self._inputs = network.inputs(present)[0].detach().clone()  # [C,I], the static part already in place
+        self._columns = self._inputs.numpy()
+        self._lstm = network.lstm.stream(len(self._inputs))
+        self._lstm.restore((torch.from_numpy(h), torch.from_numpy(c)))
+
+    def state(self) -> tuple[Floats, Floats]:
+        """The LSTM's state (h, c), each [layers,C,hidden]."""
+        h, c = self._lstm.save()
+        return h.numpy(), c.numpy()
+
+    def step(
+        self,
+        window: Floats,
+        observed: Floats,
+        linear: Floats,
+        calendar: Floats,
+        past: Floats,
+        past_codes: NDArray[np.int64],
+        known: Floats,
+        known_codes: NDArray[np.int64],
+    ) -> tuple[Floats, Floats]:
+        """Scaled window [C,L], observed [C], linear [C,E] and the series' other inputs -> centre, raw widths.
+
+        The covariates known ahead are taken to stay as they are. Centre [C,H], widths [C,H*(Q-1)].
+        """
+        seen = window @ self._window[0]
+        seen += self._window[1]  # [C, encoding + H]
+        ahead = _with_embedded(known, self._known, known_codes)
+        self._fill(
+            seen[:, : self._encoding],
+            observed[:, None],
+            linear,
+            calendar,
+            _with_embedded(past, self._past, past_codes),
+            ahead,
+        )
+        hidden = self._lstm.step(self._inputs).numpy()
+        out = hidden @ self._head[0]
+        out += self._head[1]
+        centre = out[:, : self.horizon]
+        centre += seen[:, self._encoding :]
+        centre += linear @ self._beside
+        if self._ahead:
+            from_hidden, from_known, last = self._ahead
+            mixed = np.maximum(hidden @ from_hidden[0] + from_hidden[1] + ahead @ from_known, 0.0)
+            centre += mixed @ last[0] + last[1]
+        return centre, out[:, self.horizon :]
+
+    def _fill(self, *parts: Floats) -> None:
+        """Write the inputs that change into their columns, in `ForecastNetwork.inputs`' order."""
+        at = 0
+        for part in parts:
+            width = part.shape[-1]
+            if width:
+                self._columns[:, at : at + width] = part
+            at += width
+
+
+def spread_out(centre: Floats, widths: Floats, shifts: Floats) -> Floats:
+    """Calibrated quantiles [C,H,Q], as `quantiles.spread_out` and `widen` make them; shifts [H,Q]."""
+    half = shifts.shape[1] // 2
+    steps = np.logaddexp(0.0, widths).reshape(*centre.shape, -1)
+    quantiles = centre[..., None] + shifts
+    quantiles[..., half + 1 :] += steps[..., half:].cumsum(-1)
+    quantiles[..., half - 1 :: -1] -= steps[..., half - 1 :: -1].cumsum(-1)
+    above, below = quantiles[..., half:], quantiles[..., half::-1]
+    np.maximum.accumulate(above, axis=-1, out=above)
+    np.minimum.accumulate(below, axis=-1, out=below)
+    return quantiles
+
+
+def _with_embedded(numbers: Floats, tables: list[Floats], codes: NDArray[np.int64]) -> Floats:
+    """The numbers of a row, then the embeddings of its categories."""
+    if not tables:
+        return numbers
+    return np.concatenate([numbers, *(table[code] for table, code in zip(tables, codes, strict=True))])
+
+
+def _numpy(weight: Tensor) -> Floats:
+    values: Floats = weight.detach().numpy()
+    return values
+
+
+def _affine(layer: nn.Linear) -> tuple[Floats, Floats]:
+    """Weight [in,out] and bias [out]."""
+    return np.ascontiguousarray(_numpy(layer.weight).T), _numpy(layer.bias)
