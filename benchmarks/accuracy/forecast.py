@@ -112,7 +112,7 @@ def about_prices(u: float) -> str:
     """What Theil's U says of a forecast of prices."""
     if u < LEAK:
         return f"SUSPECTED LEAK: Theil's U is {u:.3f}, too far below the random walk's 1 for prices."
-    if u >= 1:
+    if round(u, 3) >= 1:
         return f"The random walk is not beaten: Theil's U is {u:.3f}."
     return f"The random walk is beaten by {100 * (1 - u):.1f} %: Theil's U is {u:.3f}."
 

@@ -29,9 +29,7 @@ class Task:
     windows: int
     step: int
     season: int  # for the peers that ask for one
-    seasons: tuple[int, ...] | None = (
-        None  # for Foretell, where time is a mere count; else it reads the calendar
-    )
+    seasons: tuple[int, ...] | None = None  # for Foretell, where time is a mere count
     scale_season: int  # the m of MASE: in-sample error of the value m rows ago
     measures: tuple[str, ...]  # shown in the table, the first decides
     validation: int | None = None  # rows before the test that belong to the published validation part
@@ -102,7 +100,6 @@ class Task:
         folder.mkdir(parents=True, exist_ok=True)
         self.history.drop("time").write_parquet(folder / "history.parquet")
         split = {
-            "task": self.name,
             "checksum": self.checksum,
             "horizon": self.horizon,
             "test": self.test,
@@ -113,16 +110,15 @@ class Task:
         (folder / "split.json").write_text(json.dumps(split, indent=1) + "\n")
 
 
-def _neural(horizon: int, lstm_steps: int | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
-    """The networks with their own defaults: absolute loss, 1,000 steps.
+def _neural(horizon: int, validation: int = 0, **settings: Any) -> dict[str, dict[str, Any]]:
+    """The networks with their own defaults: absolute loss, at most 1,000 steps.
 
-    They look back as far as their documentation does: the LSTM twice, NHITS five times the horizon.
+    They look back as far as their documentation does: the LSTM twice, NHITS five times the horizon. With rows
+    for validation they stop early, without which they overfit small data; they do not train on those rows.
     """
-    steps = {} if lstm_steps is None else {"max_steps": lstm_steps}
-    return {
-        "LSTM": {"input_size": 2 * horizon} | settings | steps,
-        "NHITS": {"input_size": 5 * horizon} | settings,
-    }
+    if validation:
+        settings |= {"val_size": validation, "val_check_steps": 50, "early_stop_patience_steps": 3}
+    return {"LSTM": {"input_size": 2 * horizon} | settings, "NHITS": {"input_size": 5 * horizon} | settings}
 
 
 def _statistical(season: int, **settings: Any) -> dict[str, dict[str, Any]]:
@@ -142,7 +138,7 @@ def _seattle() -> Task:
         measures=("mae", "rmse", "mase", "coverage-80"),
         time="date",
         targets=("temp_max",),
-        peers=_neural(14) | _statistical(365),
+        peers=_neural(14, 140) | _statistical(365),
     )
 
 
@@ -166,7 +162,7 @@ def _m4(
     )
 
 
-def _etth1(horizon: int, lstm_steps: int) -> Task:
+def _etth1(horizon: int) -> Task:
     return Task(
         name=f"etth1_{horizon}",
         title=f"ETTh1, 7 columns, {horizon} hours",
@@ -182,8 +178,8 @@ def _etth1(horizon: int, lstm_steps: int) -> Task:
         targets=("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"),
         rows=8640 + 2880 + 2880,
         standardised=8640,
-        peers=_neural(horizon, lstm_steps),
-        note="The peers train on absolute error, their default, and on all 11,520 rows before the test.",
+        peers=_neural(horizon, 2880),
+        note="The peers train on absolute error, their default.",
     )
 
 
@@ -201,7 +197,7 @@ def _weather() -> Task:
         validation=3507,
         time="date",
         targets=("WetBulbCelsius",),
-        peers=_neural(24) | _statistical(24, input_size=2016),
+        peers=_neural(24, 3507) | _statistical(24, input_size=2016),
         note="The statistical peers see the last 2,016 hours before each cutoff.",
     )
 
@@ -219,8 +215,8 @@ def _prices(name: str, title: str, windows: int, validation: int) -> Task:
         measures=("mase", "theils_u", "coverage-80"),
         validation=validation,
         series="unique_id",
-        peers=_neural(5, scaler_type="robust") | _statistical(5),
-        note="Time is the number of the trading day.",
+        peers=_neural(5, validation, scaler_type="robust") | _statistical(5, input_size=500),
+        note="Time counts the rows. The statistical peers see the last 500 days before each cutoff.",
     )
 
 
@@ -232,8 +228,8 @@ TASKS: dict[str, Task] = {
         _seattle(),
         _m4("hourly", 48, (24, 168), 24, (18.383, 2.395)),
         _m4("weekly", 13, (52,), 1, (9.161, 2.777)),
-        _etth1(96, 500),
-        _etth1(192, 250),
+        _etth1(96),
+        _etth1(192),
         _weather(),
         _prices("exchange_rate", "Exchange rates of eight currencies, 5 days", 303, 759),
         _prices("stock_kdd17", "Prices of 50 stocks in 2016, 5 days", 50, 252),

@@ -5,9 +5,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import polars as pl
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def epoch(table: pl.DataFrame) -> dict[str, float]:
-    """Seconds of one pass over the table and of the whole `fit`, and the peak memory of the process."""
+    """Seconds of a pass over the table and of the whole `fit`, and the peak memory of the process."""
     began = time.perf_counter()
     model = fit(table)
     whole = time.perf_counter() - began
@@ -33,16 +33,13 @@ def epoch(table: pl.DataFrame) -> dict[str, float]:
 
 
 def latency(table: pl.DataFrame) -> dict[str, float]:
-    """Medians of a warm `predict` and of a step of `stream`, in microseconds."""
+    """Medians of a warm `predict` and of a step of `stream` with its forecast, in microseconds."""
     model = fit(table)
-    stream = model.stream()
-    last, value = table["ds"][-1], table["y"][-1]
-    hour = table["ds"][-1] - table["ds"][-2]
-    rows = ({"ds": last + (count + 1) * hour, "y": value} for count in range(1_000_000))
-    return {"predict_us": timed(model.predict), "step_us": timed(lambda: stream.step(next(rows)))}
+    stream, values = model.stream(), cycle(table["y"].to_list())
+    return {"predict_us": timed(model.predict), "step_us": timed(lambda: stream.step(next(values)))}
 
 
-def fit(table: pl.DataFrame) -> Any:
+def fit(table: pl.DataFrame) -> foretell.Forecaster:
     """One epoch with the default network of 64 units; a small tail is left for validation."""
     model = foretell.Forecaster(horizon=HORIZON, hidden=HIDDEN, epochs=1, windows=0, validation=10 * HORIZON)
     return model.fit(table, time="ds", target="y")
