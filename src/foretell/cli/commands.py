@@ -100,10 +100,8 @@ def predict(
     json: Json = False,
 ) -> None:
     """Forecast what comes next, with intervals."""
-    from foretell.jobs import load
-
     path = None if output is None else check_ending(output)
-    frame = load(model).predict(data, known)
+    frame = fitting.open_model(model).predict(data, known)
     if path:
         write_frame(frame, path)
     if json:
@@ -120,9 +118,7 @@ def evaluate(
     model: Folder, data: OtherTable = None, windows: Windows = 10, step: Step = None, json: Json = False
 ) -> None:
     """Backtest beside the baselines."""
-    from foretell.jobs import load
-
-    found = load(model).evaluate(data, windows, step)
+    found = fitting.open_model(model).evaluate(data, windows, step)
     if json:
         frames = {name: getattr(found, name).to_dicts() for name in ("summary", "by_horizon", "windows")}
         print_json({"headline": found.headline, **frames})
@@ -141,9 +137,8 @@ def explain(
 ) -> None:
     """What each input is worth, and how long the memory lasts."""
     from foretell.cli.explaining import memory_in_words
-    from foretell.jobs import load
 
-    trained = load(model)
+    trained = fitting.open_model(model)
     found = trained.explain(data, series)
     half_life, report = found.half_life.to_dicts(), Path(model) / fitting.REPORT
     if json:
@@ -166,9 +161,8 @@ def stream(
 
     Rows are JSON lines, or CSV with a header; answers are lines of JSON."""
     from foretell.cli.live import Feed, read_rows
-    from foretell.jobs import load
 
-    feed = Feed(load(model), series)
+    feed = Feed(fitting.open_model(model), series)
     for number, row in read_rows(sys.stdin, feed.texts):
         try:
             print_json(feed.take(row))
@@ -192,9 +186,7 @@ def info(
         facts = describe_installation()
         print_json(dict(facts)) if json else print_facts(facts)
         return
-    from foretell.jobs import load
-
-    trained = load(model)
+    trained = fitting.open_model(model)
     content = trained.describe()
     if json:
         print_json(content)

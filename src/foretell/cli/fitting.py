@@ -47,7 +47,7 @@ def claim_folder(path: str, *, force: bool) -> Path:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{path}: this is a file; name a folder for the model.")
-    if not force and (folder / CHECKPOINT / RUN).is_file():
+    if not force and _is_half_trained(folder):
         raise InputError(
             f"{path}: holds a training that was stopped; go on with `foretell resume {path}`, or begin anew "
             "with --force."
@@ -55,6 +55,19 @@ def claim_folder(path: str, *, force: bool) -> Path:
     if not force and (folder / SETTINGS).is_file():
         raise InputError(f"{path}: holds a model; replace it with --force, or name another folder.")
     return folder
+
+
+def open_model(path: str) -> "Forecaster":
+    """Read a model folder; InputError if there is none, or only half of one."""
+    from foretell.jobs import load
+
+    if _is_half_trained(Path(path)) and not (Path(path) / SETTINGS).exists():
+        raise InputError(f"{path}: its training was stopped; go on with `foretell resume {path}`.")
+    return load(path)
+
+
+def _is_half_trained(folder: Path) -> bool:
+    return (folder / CHECKPOINT / RUN).is_file()
 
 
 @contextmanager
@@ -72,8 +85,7 @@ def stoppable(folder: Path) -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         go_on = f"Stopped; go on with: foretell resume {folder}"
-        left = (checkpoint / RUN).is_file()
-        raise KeyboardInterrupt(go_on if left else "Stopped; nothing was written.") from None
+        raise KeyboardInterrupt(go_on if _is_half_trained(folder) else "Stopped; nothing was written.") from None
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any
 from foretell.errors import InputError
 
 if TYPE_CHECKING:
-    from foretell.jobs import Forecaster, LiveForecast
+    from foretell.jobs import Forecaster
 
 Row = dict[str, Any]
 
 
 def read_rows(lines: Iterable[str], texts: frozenset[str]) -> Iterator[tuple[int, Row | float | None]]:
-    """Line numbers and rows. A first line that is no JSON is the header of a CSV, whose cells are numbers
-    but for the columns in `texts`; an empty cell is a gap. InputError names the line that cannot be read."""
-    header: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        if header:
-            yield number, _csv_row(number, line, header, texts)
-        elif number == 1 and not _is_json(line):
-            header = [name.strip() for name in next(csv.reader([line]))]
-        else:
+    """Line numbers and rows; blank lines are passed over.
+
+    A first line that is no JSON is the header of a CSV, whose cells are numbers but for the columns in `texts`;
+    an empty cell is a gap. InputError names the line that cannot be read.
+    """
+    filled = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    for number, line in filled:
+        if _is_json(line):
             yield number, _json_row(number, line)
+            yield from ((number, _json_row(number, line)) for number, line in filled)
+        else:
+            header = [name.strip() for name in next(csv.reader([line]))]
+            yield from ((number, _csv_row(number, line, header, texts)) for number, line in filled)
 
 
 def _is_json(line: str) -> bool:
@@ -107,21 +108,20 @@ class Followed:
         """See `Feed.take`."""
         if isinstance(row, dict):
             for _ in range(self._skipped(row)):
-                self._step(None)
+                self.stream.step(None, forecast=False)
+                self.position += 1
             row = {name: value for name, value in row.items() if name not in self.schema.ignored}
-        forecast = self._step(row)
+        forecast = self.stream.step(row)
+        assert forecast is not None  # it is made unless declined
+        self.position += 1
         answer: Row = {"unique_id": self.stream.series, "ds": self._times(self.horizon)}
+        if len(forecast.targets) > 1:
+            answer["target"] = list(forecast.targets)  # the order of the lists that follow
         answer["y_hat"] = forecast.y_hat.tolist()
         for level in forecast.levels:
             low, high = forecast.interval(level)
             answer |= {f"lo-{level:g}": low.tolist(), f"hi-{level:g}": high.tolist()}
         return answer
-
-    def _step(self, row: Row | float | None) -> "LiveForecast":
-        forecast = self.stream.step(row)
-        assert forecast is not None  # it is made unless declined
-        self.position += 1
-        return forecast
 
     def _times(self, count: int) -> list[str]:
         """Times of the rows that come next."""

@@ -82,10 +82,10 @@ def print_training(found: Mapping[str, Any]) -> None:
 def print_scores(summary: Sequence[Mapping[str, Any]]) -> None:
     """The model beside the baselines: errors, then the share inside each interval and its width."""
     measures = [name for name in summary[0] if name != "model"]
-    out, whole = console(), _score_table(summary, measures)
-    if out.measure(whole).maximum > out.width:  # coverage says more than width
-        whole = _score_table(summary, [name for name in measures if not name.startswith("width-")])
-    out.print(whole)
+    table = _score_table(summary, measures)
+    if not _fits(table):  # coverage says more than width
+        table = _score_table(summary, [name for name in measures if not name.startswith("width-")])
+    console().print(table)
 
 
 def _score_table(summary: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> Table:
@@ -115,22 +115,26 @@ def _score(measure: str, value: float | None, places: int) -> str:
 def print_forecast(frame: "pl.DataFrame") -> None:
     """One row a step: time, median, intervals, and, of a single series, a drawing of the narrowest."""
     ends = [name for name in frame.columns if name.startswith(("lo-", "hi-"))]
-    names = [name for name in ("unique_id", "target") if name in frame.columns and frame[name].n_unique() > 1]
     shown = frame.head(MOST_ROWS)
-    places = decimals(value for name in ("y_hat", *ends) for value in shown[name])
+    table = _forecast_table(shown, ends)
+    console().print(table if _fits(table) else _forecast_table(shown, ends[:2]))
+    if frame.height > MOST_ROWS:
+        say(f"... and {frame.height - MOST_ROWS:,} rows more; -o forecast.csv writes them all.")
+
+
+def _forecast_table(frame: "pl.DataFrame", ends: Sequence[str]) -> Table:
+    names = [name for name in ("unique_id", "target") if name in frame.columns and frame[name].n_unique() > 1]
+    places = decimals(value for name in ("y_hat", *ends) for value in frame[name])
     table = _table(*("series" if name == "unique_id" else name for name in names), "time")
     for heading in ("forecast", *(f"{low.removeprefix('lo-')} %" for low in ends[::2])):
         table.add_column(heading, justify="right", no_wrap=True)
-    is_drawn = not names and len(ends) <= 4
     table.add_column(no_wrap=True)
-    strips = _strips(shown, ends) if is_drawn else [""] * shown.height
-    for row, strip in zip(shown.iter_rows(named=True), strips, strict=True):
+    strips = [""] * frame.height if names else _strips(frame, ends)
+    for row, strip in zip(frame.iter_rows(named=True), strips, strict=True):
         bounds = [[number(row[end], places) for end in pair] for pair in zip(ends[::2], ends[1::2], strict=True)]
         cells = [*(str(row[name]) for name in names), _time(row["ds"]), number(row["y_hat"], places)]
         table.add_row(*cells, *(" … ".join(pair) for pair in bounds), strip)
-    console().print(table)
-    if frame.height > MOST_ROWS:
-        say(f"... and {frame.height - MOST_ROWS:,} rows more; -o forecast.csv writes them all.")
+    return table
 
 
 def _time(value: Any) -> str:
@@ -174,3 +178,7 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, no_wrap=True)
     return table
+
+
+def _fits(table: Table) -> bool:
+    return Console(width=WHOLE).measure(table).maximum <= console().width

@@ -41,6 +41,7 @@ class Plan:
     steps: int  # batches an epoch, about: the schedule's length
     learning_rate: float
     seed: int
+    threads: int | None = None  # None: as many as PyTorch has
     clip_norm: float = 1.0
 
 
@@ -85,7 +86,8 @@ def train(
     for number in range(len(curve), plan.epochs + 1):
         started = time.perf_counter()
         loss, step = _epoch(network, task, plan, optimizer, average, rates, number, step)
-        score = task.validate(average.module)
+        with own_threads(plan.threads):
+            score = task.validate(average.module)
         if not score >= min(line.validation for line in curve):  # a NaN so far is no rival
             best = _copy(average.module)
         curve.append(Epoch(number, loss, score, time.perf_counter() - started))
@@ -113,7 +115,7 @@ def _epoch(
     network.train()
     losses: list[Tensor] = []
     carried = None
-    with own_randomness(plan.seed, number):
+    with own_randomness(plan.seed, number), own_threads(plan.threads):
         for batch in task.batches(number):
             rate = plan.learning_rate * one_cycle(step / max(1, plan.steps * plan.epochs))
             for group, factor in zip(optimizer.param_groups, rates, strict=True):
@@ -144,6 +146,17 @@ def own_randomness(seed: int, epoch: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((seed * 1_000_003 + epoch) % 2**63)
         yield
+
+
+@contextmanager
+def own_threads(threads: int | None) -> Iterator[None]:
+    """At most so many threads within the block: small batches cost less on one than on two that wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, threads or before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

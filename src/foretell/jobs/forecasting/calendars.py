@@ -14,12 +14,8 @@ def calendar_columns(panel: Panel, season: tuple[int, ...] | None) -> tuple[int,
     """Which columns of `calendar` go round at least twice within the longest series."""
     longest = int(np.argmax(panel.lengths))
     waves = calendar(panel, longest, np.arange(panel.lengths[longest]), season)
-    return tuple(
-        column
-        for pair in range(0, waves.shape[1], 2)
-        if _cycles(waves[:, pair : pair + 2]) >= CYCLES
-        for column in (pair, pair + 1)
-    )
+    phases = [first for first in range(0, waves.shape[1], 4) if _cycles(waves[:, first : first + 2]) >= CYCLES]
+    return tuple(column for first in phases for column in range(first, first + 4))
 
 
 def calendar(panel: Panel, series: int, positions: NDArray[np.int64], season: tuple[int, ...] | None) -> Float32:
@@ -32,13 +28,17 @@ def calendar(panel: Panel, series: int, positions: NDArray[np.int64], season: tu
 
 
 def calendar_at(frequency: Frequency, times: Times, season: tuple[int, ...] | None) -> Float32:
-    """The same at given times, [n, F]."""
+    """The same at given times, [n, F]: each phase's wave and, twice as fast, its first overtone."""
     if frequency.unit != "i":
-        return frequency.calendar(times)
-    steps = times.astype(np.int64) // frequency.count
-    angles = [2 * np.pi * (steps % length) / length for length in season or ()]
-    waves = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
-    return np.stack(waves, axis=1).astype(np.float32) if waves else np.zeros((len(times), 0), np.float32)
+        waves = frequency.calendar(times)
+    else:
+        steps = times.astype(np.int64) // frequency.count
+        angles = [2 * np.pi * (steps % length) / length for length in season or ()]
+        found = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+        waves = np.stack(found, axis=1).astype(np.float32) if found else np.zeros((len(times), 0), np.float32)
+    sine, cosine = waves[:, 0::2], waves[:, 1::2]
+    parts = np.stack([sine, cosine, 2 * sine * cosine, cosine**2 - sine**2], axis=2)  # [n, phases, 4]
+    return parts.reshape(len(waves), -1)
 
 
 def panel_calendar(panel: Panel, season: tuple[int, ...] | None, columns: tuple[int, ...]) -> Float32:

@@ -23,6 +23,7 @@ from foretell.training.loop import Epoch, Plan, Progress, own_randomness, train
 STEPS = 1500  # optimizer steps that a training aims at when the user does not say how many epochs
 EPOCHS = (3, 20)  # and the fewest and most epochs they may make
 RATE, RATE_BATCH = 4e-3, 4096  # learning rate at a batch of so many steps
+SMALL_BATCH = 1024  # steps of a batch below which a second thread only waits
 RESIDUALS = 4000  # origins from which the first interval widths are read
 
 
@@ -142,7 +143,8 @@ def _plan(settings: Settings, task: ForecastTask, seed: int) -> Plan:
         epochs = int(np.clip(round(STEPS / task.steps_an_epoch), *EPOCHS))
     if rate is None:  # smaller batches, noisier gradients: the square-root rule (Krizhevsky 2014)
         rate = RATE * min(1.0, (task.lanes * task.time / RATE_BATCH) ** 0.5)
-    return Plan(epochs, task.steps_an_epoch, rate, seed)
+    threads = 1 if task.lanes * task.time < SMALL_BATCH else None
+    return Plan(epochs, task.steps_an_epoch, rate, seed, threads)
 
 
 @torch.inference_mode()

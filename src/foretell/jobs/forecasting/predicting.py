@@ -9,7 +9,7 @@ from foretell.errors import InputError
 from foretell.jobs.forecasting.calendars import calendar_at
 from foretell.jobs.forecasting.covariates import ahead_numbers
 from foretell.jobs.forecasting.model import Memory, Model
-from foretell.jobs.forecasting.tracks import inverse, linear_inputs, scale_of
+from foretell.jobs.forecasting.tracks import inverse, linear_inputs, spread_of
 from foretell.networks.forecast import Steps
 from foretell.sequences import Covariates, Frequency, Panel
 
@@ -104,7 +104,7 @@ def present_scale(
     mean_so_far = memory.sums[:, 1] / rows
     deviation_so_far = np.sqrt(np.maximum(memory.sums[:, 2] / rows - mean_so_far**2, 0.0))
     level = memory.window[:, -1].astype(np.float64)
-    spread, _ = scale_of(level, deviation, deviation_so_far, memory.count, logs)
+    spread = spread_of(deviation, deviation_so_far, logs)
     linear = linear_inputs(level, spread, roughness, mean_so_far, deviation_so_far, calendar)
     return spread.astype(np.float32), linear.astype(np.float32)
 

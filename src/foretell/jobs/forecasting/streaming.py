@@ -100,6 +100,7 @@ class Stream:
     def restore(self, memory: Memory) -> None:
         """Go back to a saved state."""
         self._memory = memory.of_series(0)
+        self._begun = bool(self._memory.count.all())
         steps = present(self.model, self._memory)
         self._steppers = [
             Stepper(network, steps, h, c)
@@ -143,16 +144,17 @@ class Stream:
             hows = self.model.fitted.scaling.transform
             values = np.array([transform(values[k : k + 1], how)[0] for k, how in enumerate(hows)])
         there = values == values
-        if not there.all():
-            values = np.where(there, values, memory.window[:, -1] + memory.origin)
-        if not memory.count.all():  # nothing was observed before: here the track's origin lies
+        if not self._begun:  # nothing was observed before: here the track's origin lies
             begins = there & (memory.count == 0)
             memory.origin[begins] = values[begins]
+        memory.count += there
+        if not there.all():
+            self._begun = bool(memory.count.all())
+            values = np.where(there, values, memory.window[:, -1] + memory.origin)
         new = values - memory.origin
         memory.window[:, :-1] = memory.window[:, 1:]
         memory.window[:, -1] = new
         memory.observed[:] = there
-        memory.count += there
         sums = memory.sums
         sums[:, 0] += 1
         sums[:, 1] += new

@@ -82,7 +82,8 @@ def _one_target(panel: Panel, scaling: Scaling, calendar: Float32, target: int) 
     roughness, _ = moments(steps, np.minimum(window + 1, np.arange(len(y))), panel.offsets)
     mean_so_far, deviation_so_far = moments(values, first, panel.offsets)
     count = np.cumsum(observed) - np.concatenate([[0], np.cumsum(observed)])[first]
-    spread, usable = scale_of(values, deviation, deviation_so_far, count, np.full(len(y), how == "log"))
+    spread = spread_of(deviation, deviation_so_far, np.full(len(y), how == "log"))
+    usable = (count >= MIN_HISTORY) & (spread > 1e-9 * np.abs(values))  # more than rounding noise
     linear = linear_inputs(values, spread, roughness, mean_so_far, deviation_so_far, calendar)
     return values, observed, spread, usable, linear, origin
 
@@ -121,17 +122,12 @@ def moments(
     return mean * unit, np.sqrt(np.maximum(variance, 0.0)) * unit
 
 
-def scale_of(
-    level: NDArray[np.float64],
-    deviation: NDArray[np.float64],
-    deviation_so_far: NDArray[np.float64],
-    count: NDArray[np.int64],
-    is_log: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The spread, and whether it is one: enough observations, and more than rounding noise."""
-    spread = deviation + SPREAD_FLOOR * deviation_so_far + LOG_FLOOR * is_log
-    usable = (count >= MIN_HISTORY) & (spread > 1e-9 * np.abs(level))
-    return np.maximum(spread, 1e-30), usable
+def spread_of(
+    deviation: NDArray[np.float64], deviation_so_far: NDArray[np.float64], is_log: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The spread from the standard deviations of the window and of all rows so far; never zero."""
+    spread: NDArray[np.float64] = deviation + SPREAD_FLOOR * deviation_so_far + LOG_FLOOR * is_log
+    return np.maximum(spread, 1e-30)
 
 
 def linear_inputs(
