@@ -68,15 +68,9 @@ def as_table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that also reads well in a terminal; the first row is its head, numbers stand right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     head, *body = ("| " + " | ".join(_padded(row, widths)) + " |" for row in rows)
-    rule = (
-        "|"
-        + "|".join("-" * (width + 1) + ("-" if place == 0 else ":") for place, width in enumerate(widths))
-        + "|"
-    )
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if place == 0 else ":") for place, width in enumerate(widths)) + "|"
     return "\n".join([head, rule, *body])
 
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [row[0].ljust(widths[0])] + [
-        cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
-    ]
+    return [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]

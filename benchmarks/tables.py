@@ -54,9 +54,9 @@ def speed_forecast(entries: Mapping[str, Any]) -> str:
     """One row a figure, with what it is measured against."""
     rows = [["", "Foretell", "beside it", ""]]
     for name, entry in entries.items():
-        rows += {"epoch": _epoch, "memory": _memory, "latency": _latency, "imports": _imports, "demo": _demo}[
-            name
-        ](entry)
+        rows += {"epoch": _epoch, "memory": _memory, "latency": _latency, "imports": _imports, "demo": _demo}[name](
+            entry
+        )
     return results.as_table(rows)
 
 
@@ -105,9 +105,7 @@ def _demo(entry: Mapping[str, Any]) -> list[list[str]]:
 def origin(name: str, entries: Mapping[str, Any]) -> str:
     """The command that remakes a table, and where, when and from which commit its figures are."""
     script = "/".join(name.split("-", 1))
-    machines = sorted(
-        {f"{entry['machine']['cpu']}, {entry['threads']} threads" for entry in entries.values()}
-    )
+    machines = sorted({f"{entry['machine']['cpu']}, {entry['threads']} threads" for entry in entries.values()})
     commits = sorted({f"{entry['commit']} of {entry['date']}" for entry in entries.values()})
     return f"`python benchmarks/{script}.py`, {'; '.join(machines)}; commit {', '.join(commits)}."
 

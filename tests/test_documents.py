@@ -15,9 +15,7 @@ README = (ROOT / "README.md").read_text()
 
 def table(page: str) -> dict[str, str]:
     """Option and default of every row that has both."""
-    rows = re.findall(
-        r"^\| `(\w+)` \| ([^|]*?) \| [^|]+ \|", (ROOT / "docs" / page).read_text(), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*?) \| [^|]+ \|", (ROOT / "docs" / page).read_text(), re.MULTILINE)
     return dict(rows)
 
 

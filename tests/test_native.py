@@ -69,9 +69,7 @@ def test_the_environment_forces_a_variant_or_is_refused(name):
 def test_an_unknown_variant_is_refused_with_the_known_ones():
     refused = run("from foretell import native; native.active()", FORETELL_CPU="abacus")
     allowed = ", ".join(native.variants())
-    assert (
-        f"InputError: FORETELL_CPU must be one of {allowed} on this machine; got 'abacus'." in refused.stderr
-    )
+    assert f"InputError: FORETELL_CPU must be one of {allowed} on this machine; got 'abacus'." in refused.stderr
 
 
 def test_without_the_core_the_import_is_silent():

@@ -40,9 +40,7 @@ class Run:
             answered.join(asked, on=keys, how="anti"),
         )
         if len(missing) or len(unasked) or len(answered) != len(asked):
-            raise NoForecastsError(
-                f"{len(missing)} of {len(asked)} forecasts missing, {len(unasked)} not asked for"
-            )
+            raise NoForecastsError(f"{len(missing)} of {len(asked)} forecasts missing, {len(unasked)} not asked for")
         return self
 
 
@@ -52,13 +50,9 @@ def random_walk(task: Task) -> Run:
     windows = pl.DataFrame({"start": range(0, task.windows * task.step, task.step)})
     steps = pl.DataFrame({"step": range(1, task.horizon + 1)})
     last = task.history.group_by("unique_id", maintain_order=True).agg(pl.col("ds").max())
-    cutoffs = last.join(windows, how="cross").select(
-        "unique_id", cutoff=pl.col("ds") - task.test + pl.col("start")
-    )
+    cutoffs = last.join(windows, how="cross").select("unique_id", cutoff=pl.col("ds") - task.test + pl.col("start"))
     known = task.history.select("unique_id", cutoff="ds", y_hat="y")
-    forecasts = cutoffs.join(known, on=["unique_id", "cutoff"], maintain_order="left").join(
-        steps, how="cross"
-    )
+    forecasts = cutoffs.join(known, on=["unique_id", "cutoff"], maintain_order="left").join(steps, how="cross")
     forecasts = forecasts.select("unique_id", "cutoff", "y_hat", ds=pl.col("cutoff") + pl.col("step"))
     return Run(forecasts, {"seconds": round(time.perf_counter() - began, 1)})
 

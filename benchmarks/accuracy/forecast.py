@@ -38,9 +38,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="TASK")
     parser.add_argument("--peers-python", type=Path, metavar="PATH", help="Python of the peers' environment")
     parser.add_argument("--no-peers", action="store_true", help="Foretell and the random walk alone")
@@ -125,9 +123,7 @@ def table(entry: Mapping[str, Any]) -> str:
     for name in sorted(found, key=lambda name: found[name]["scores"][measures[0]]):
         scores, cached = found[name]["scores"], found[name].get("cached")
         shown = (f"{scores[measure]:.4g}" if measure in scores else "" for measure in measures)
-        rows.append(
-            [name, *shown, f"{found[name]['seconds']:.0f}", f"of {found[name]['date']}" if cached else ""]
-        )
+        rows.append([name, *shown, f"{found[name]['seconds']:.0f}", f"of {found[name]['date']}" if cached else ""])
     for name, run in entry["competitors"].items():
         if "error" in run:
             rows.append([name, *[""] * len(measures), "", run["error"]])

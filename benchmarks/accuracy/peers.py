@@ -77,9 +77,7 @@ def neural(
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     arguments = {key: value for key, value in settings.items() if key != "val_size"}
-    model = getattr(models, name)(
-        h=split["horizon"], accelerator="cpu", **arguments, **dict.fromkeys(quiet, False)
-    )
+    model = getattr(models, name)(h=split["horizon"], accelerator="cpu", **arguments, **dict.fromkeys(quiet, False))
     began = time.perf_counter()
     found = NeuralForecast(models=[model], freq=1).cross_validation(
         history, val_size=settings.get("val_size", 0), **cutoffs

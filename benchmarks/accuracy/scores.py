@@ -67,9 +67,7 @@ def score(
     rows = forecasts.join(history, on=["unique_id", "ds"], how="left", maintain_order="left")
     rows = rows.join(walk, on=["unique_id", "cutoff"], how="left", maintain_order="left")
     series = {name: part["y"].to_numpy() for (name,), part in history.group_by("unique_id")}
-    found = pl.DataFrame(
-        [_score_series(part, series[name], season) for (name,), part in rows.group_by("unique_id")]
-    )
+    found = pl.DataFrame([_score_series(part, series[name], season) for (name,), part in rows.group_by("unique_id")])
     means = {name: float(np.mean(found[name].to_numpy())) for name in found.columns}
     means["rmse"] = means["mse"] ** 0.5
     if naive2:

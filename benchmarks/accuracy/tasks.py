@@ -59,9 +59,7 @@ class Task:
         if self.standardised is None:
             return frame
         head = frame[: self.standardised]
-        return frame.with_columns(
-            (pl.col(name) - head[name].mean()) / head[name].std(ddof=0) for name in self.targets
-        )
+        return frame.with_columns((pl.col(name) - head[name].mean()) / head[name].std(ddof=0) for name in self.targets)
 
     @property
     def training_table(self) -> pl.DataFrame:
@@ -75,9 +73,7 @@ class Task:
     def history(self) -> pl.DataFrame:
         """The table as unique_id, ds (1, 2, ... in each series), y and its time; one series a target."""
         table = self.table if self.series else self.table.with_columns(unique_id=pl.lit(""))
-        long = table.unpivot(
-            index=[self.series or "unique_id", self.time], on=self.targets, variable_name="target"
-        )
+        long = table.unpivot(index=[self.series or "unique_id", self.time], on=self.targets, variable_name="target")
         name = pl.col(self.series) if self.series else pl.col("target")
         return long.select(
             name.alias("unique_id"),
@@ -142,9 +138,7 @@ def _seattle() -> Task:
     )
 
 
-def _m4(
-    period: str, horizon: int, seasons: tuple[int, ...], scale_season: int, naive2: tuple[float, float]
-) -> Task:
+def _m4(period: str, horizon: int, seasons: tuple[int, ...], scale_season: int, naive2: tuple[float, float]) -> Task:
     return Task(
         name=f"m4_{period}",
         title=f"M4 {period}, {horizon} steps",

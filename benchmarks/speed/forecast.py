@@ -33,16 +33,10 @@ IMPORTS = 11  # fresh processes of each kind
 
 def main() -> None:
     """Answer the chosen questions, each written as soon as it is known."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--only", nargs="+", choices=list(QUESTIONS), default=list(QUESTIONS), metavar="QUESTION"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(QUESTIONS), default=list(QUESTIONS), metavar="QUESTION")
     parser.add_argument("--peers-python", type=Path, metavar="PATH", help="Python of the peers' environment")
-    parser.add_argument(
-        "--full", action="store_true", help="run the peer's whole epoch, not a twentieth of it"
-    )
+    parser.add_argument("--full", action="store_true", help="run the peer's whole epoch, not a twentieth of it")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every competitor")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
@@ -62,9 +56,7 @@ def epoch(arguments: argparse.Namespace) -> dict[str, Any]:
         entry: dict[str, Any] = {"points": POINTS, "foretell": ask(sys.executable, "ours.py", "epoch", path)}
         if arguments.peers_python:
             share = 1.0 if arguments.full else SHARE
-            entry["neuralforecast LSTM"] = ask(arguments.peers_python, "peers.py", path, share) | {
-                "share": share
-            }
+            entry["neuralforecast LSTM"] = ask(arguments.peers_python, "peers.py", path, share) | {"share": share}
             entry["ratio"] = entry["neuralforecast LSTM"]["epoch_s"] / entry["foretell"]["epoch_s"]
     return entry
 
@@ -111,9 +103,7 @@ QUESTIONS = {"epoch": epoch, "memory": memory, "latency": latency, "imports": im
 
 def command_line(argument: str) -> str:
     """What the console script `foretell` does."""
-    return (
-        f"import sys; sys.argv = ['foretell', {argument!r}]; from foretell.cli import main; sys.exit(main())"
-    )
+    return f"import sys; sys.argv = ['foretell', {argument!r}]; from foretell.cli import main; sys.exit(main())"
 
 
 def write_series(folder: Path, points: int) -> Path:

@@ -21,7 +21,10 @@ SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{path.parent}: this is a file, not a folder; give another path.") from None
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -31,7 +34,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         os.chmod(temporary, 0o644)  # mkstemp makes it private; a model is for sharing
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)  # after the replacement it is gone already
         raise
 
 
@@ -42,8 +45,9 @@ def write_model(folder: Path, settings: Mapping[str, Any], tensors: Mapping[str,
     weights = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
     content = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), **settings}
     content["settings_sha256"] = _checksum(content)
+    settings_text = json.dumps(content, indent=1, allow_nan=False).encode()
     write_atomic(folder / WEIGHTS, weights)
-    write_atomic(folder / SETTINGS, json.dumps(content, indent=1, allow_nan=False).encode())
+    write_atomic(folder / SETTINGS, settings_text)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -93,6 +97,11 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
             "damaged or from another model; train or copy the model again."
         )
     return settings, load(weights)
+
+
+def below(tensors: Mapping[str, "Tensor"], prefix: str) -> dict[str, "Tensor"]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -40,9 +40,7 @@ def make_contents(
         bounds |= {f"hi-{level}": pl.col("y") + 1 + level / 100 for level in levels}
         return frame.with_columns(y_hat=pl.col("y") + 1, **bounds)
 
-    windows = [
-        row for k in range(WINDOWS) for row in rows(k * horizon, horizon, cutoff=when(k * horizon - 1))
-    ]
+    windows = [row for k in range(WINDOWS) for row in rows(k * horizon, horizon, cutoff=when(k * horizon - 1))]
     models = ("foretell", *BASELINES)
     scores = {name: [1.0, 2.0, 3.0, 4.0] for name in ("mae", "rmse", "smape", "mase", "crps")}
     for level in levels:

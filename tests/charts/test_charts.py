@@ -68,9 +68,7 @@ def test_forecast_holds_past_future_and_both_intervals(contents):
 
 def test_windows_hold_the_actual_values_once_and_every_forecast_of_every_model(contents):
     lines = records(windows_chart(contents), "model", "value")
-    models = {
-        name: [row for row in lines if row["model"] == name] for name in ("actual", "foretell", "drift")
-    }
+    models = {name: [row for row in lines if row["model"] == name] for name in ("actual", "foretell", "drift")}
     assert {name: points(rows, "value") for name, rows in models.items()} == {
         "actual": 12,
         "foretell": 12,
@@ -88,9 +86,7 @@ def test_overlapping_windows_show_each_actual_value_once(contents):
 
 
 def test_actual_line_breaks_where_no_window_looked(contents):
-    apart = replace(
-        contents, windows=contents.windows.filter(pl.col("cutoff") != contents.windows["cutoff"][4])
-    )
+    apart = replace(contents, windows=contents.windows.filter(pl.col("cutoff") != contents.windows["cutoff"][4]))
     actual = [row for row in records(windows_chart(apart), "model") if row["model"] == "actual"]
     assert [len(row["value"]) for row in actual] == [4, 4]
 

@@ -108,9 +108,7 @@ def test_hostile_names_stay_text(contents, make_contents, tmp_path):
     ],
 )
 @pytest.mark.parametrize("columns", [True, False], ids=["with columns", "without columns"])
-def test_empty_frame_leaves_its_charts_out_with_a_sentence(
-    contents, tmp_path, frame, lost, sentence, columns
-):
+def test_empty_frame_leaves_its_charts_out_with_a_sentence(contents, tmp_path, frame, lost, sentence, columns):
     empty = getattr(contents, frame).clear() if columns else pl.DataFrame()
     page = page_of(replace(contents, **{frame: empty}), tmp_path)
     assert set(page.charts()["specs"]) == {f"chart-{name}" for name in (FIGURES | GATES) - lost}

@@ -4,7 +4,9 @@ from datetime import datetime
 
 import polars as pl
 import pytest
+from rich.console import Console
 
+from foretell.cli import printing
 from foretell.cli.explaining import memory_in_words
 from foretell.cli.printing import decimals, number, plain, print_forecast, print_scores
 
@@ -37,23 +39,29 @@ def scores(levels):
     return [{"model": name, **row} for name in ("foretell", "seasonal naive")]
 
 
-def test_scores_fit_into_80_columns(capsys):
-    print_scores(scores((80, 95)))
+@pytest.fixture
+def narrow(monkeypatch):
+    """A terminal of 80 columns."""
+    monkeypatch.setattr(printing, "console", lambda: Console(width=80, highlight=False, markup=False))
+
+
+@pytest.mark.parametrize(
+    ("levels", "last"), [((80, 95), "MAE RMSE sMAPE MASE CRPS in 80% width in 95% width"), ((50, 80, 95), "in 95%")]
+)
+def test_scores_fit_into_80_columns(capsys, narrow, levels, last):
+    print_scores(scores(levels))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split() == [
-        "MAE",
-        "RMSE",
-        "sMAPE",
-        "MASE",
-        "CRPS",
-        "in",
-        "80%",
-        "width",
-        "in",
-        "95%",
-        "width",
-    ]
+    assert " ".join(lines[0].split()).endswith(last)
+    assert lines[3].startswith("seasonal naive ")
+
+
+def test_a_forecast_too_wide_keeps_the_narrowest_interval(capsys, narrow):
+    ends = {f"{end}-{level}": [value] for level in (50, 80, 95) for end, value in (("lo", 100.0), ("hi", 200.0))}
+    print_forecast(pl.DataFrame({"unique_id": ["a"], "ds": [datetime(2024, 1, 2, 3)], "y_hat": [150.0], **ends}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["time", "forecast", "50", "%"]
+    assert lines[2].split()[:6] == ["2024-01-02", "03:00", "150.0", "100.0", "…", "200.0"]
 
 
 def test_forecast_of_many_series_names_them_and_stops_somewhere(capsys):

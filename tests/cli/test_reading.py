@@ -12,9 +12,7 @@ from foretell.jobs import load
 def test_predict_prints_every_step(run, model):
     done = run("predict", model)
     assert done.exit_code == 0
-    assert [line[:10] for line in done.stdout.splitlines()[2:]] == [
-        f"2024-06-{day:02}" for day in range(9, 14)
-    ]
+    assert [line[:10] for line in done.stdout.splitlines()[2:]] == [f"2024-06-{day:02}" for day in range(9, 14)]
 
 
 def test_predict_as_json_is_what_python_says(run, model):

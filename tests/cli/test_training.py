@@ -6,7 +6,7 @@ import re
 import pytest
 
 from foretell.cli import demo, fitting, progress
-from foretell.jobs import load
+from foretell.jobs import Forecaster, load
 
 
 def test_train_says_the_schema_then_the_headline_and_where_things_are(run, table, tmp_path, small):
@@ -14,9 +14,7 @@ def test_train_says_the_schema_then_the_headline_and_where_things_are(run, table
     done = run("train", table, "--target", "sales", "--horizon", 5, "-o", folder, *small)
     assert done.exit_code == 0
     assert done.stderr == ""  # no progress where there is no terminal
-    places = [
-        done.stdout.index(words) for words in ("frequency  daily", "the best baseline", "MAE", str(folder))
-    ]
+    places = [done.stdout.index(words) for words in ("frequency  daily", "the best baseline", "MAE", str(folder))]
     assert places == sorted(places)
     assert {path.name for path in folder.iterdir()} == {"model.json", "weights.safetensors", "report.html"}
 
@@ -113,6 +111,25 @@ def test_a_stopped_training_is_resumed_to_the_same_model(run, table, tmp_path, m
     assert not (tmp_path / "halves" / "checkpoint").exists()
 
 
+def test_stopped_while_the_report_is_written(run, table, tmp_path, small, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Forecaster, "report", stop)
+    done = run("train", table, "--target", "sales", "--horizon", 5, "-o", tmp_path / "model", *small)
+    assert (done.exit_code, done.stderr.strip()) == (130, f"Stopped; a model is in {tmp_path / 'model'}.")
+    assert load(tmp_path / "model").predict().height == 5
+
+
+def test_force_with_a_bad_table_leaves_what_was_there(run, table, tmp_path, small, monkeypatch):
+    folder = tmp_path / "model"
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.ProgressLine, "__call__", stop_at_first_epoch)
+        run("train", table, "--target", "sales", "--horizon", 5, "-o", folder, *small)
+    assert run("train", tmp_path / "none.csv", "-o", folder, "--horizon", 5, "--force").exit_code == 2
+    assert run("resume", folder).exit_code == 0
+
+
 def test_nothing_to_resume(run, model, tmp_path):
     assert "complete" in run("resume", model).stderr
     assert run("resume", tmp_path / "none").exit_code == 2
@@ -129,9 +146,7 @@ def test_a_horizon_is_chosen_from_the_step_between_rows(tmp_path, step, horizon)
     from foretell.cli.options import Columns
     from foretell.sequences import Frequency
 
-    times = Frequency.parse(step).times(
-        0 if step.endswith("i") else np.datetime64("2024-01-01"), np.arange(600)
-    )
+    times = Frequency.parse(step).times(0 if step.endswith("i") else np.datetime64("2024-01-01"), np.arange(600))
     pl.DataFrame({"ds": times, "y": np.arange(600.0)}).write_csv(tmp_path / "table.csv")
     chosen, words = fitting.choose_horizon(str(tmp_path / "table.csv"), Columns())
     assert chosen == horizon

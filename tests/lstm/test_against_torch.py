@@ -52,9 +52,7 @@ def results(module, case, call):
     torch.manual_seed(case.seed)
     y, state = call(module)
     outputs = [y, *state]
-    loss = sum(
-        (part * torch.linspace(-1, 1, part.numel()).view(part.shape).to(part)).sum() for part in outputs
-    )
+    loss = sum((part * torch.linspace(-1, 1, part.numel()).view(part.shape).to(part)).sum() for part in outputs)
     inputs = [case.x, *(case.hx or ()), *module.parameters()]
     return [*outputs, *torch.autograd.grad(loss, inputs)]
 
@@ -78,9 +76,7 @@ def test_the_definition_agrees(case, assert_near):
     assert_near(actual, expected)
 
 
-@given(
-    case=cases(batch_first=False, unbatched=False), backend=st.sampled_from(backend_names()), data=st.data()
-)
+@given(case=cases(batch_first=False, unbatched=False), backend=st.sampled_from(backend_names()), data=st.data())
 @settings(max_examples=40)
 def test_packed_input_agrees(case, backend, data, assert_near):
     case.layer.dropout = case.module.dropout = 0.0
@@ -157,9 +153,7 @@ def test_there_and_back():
     assert not back.training
     assert not layer.weight_ih_l0.requires_grad
     assert repr(back) == repr(module) == repr(layer)
-    assert [list(map(id, row)) for row in layer.all_weights] != [
-        list(map(id, row)) for row in module.all_weights
-    ]
+    assert [list(map(id, row)) for row in layer.all_weights] != [list(map(id, row)) for row in module.all_weights]
     x = torch.randn(2, 5, 3)
     assert torch.equal(back(x)[0], layer(x)[0])
 

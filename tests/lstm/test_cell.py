@@ -34,9 +34,7 @@ def test_it_agrees_with_torch(bias, backend, assert_near):
 
 
 def test_every_variant_agrees_with_the_layer(options, make, assert_near):
-    options = {
-        name: value for name, value in options.items() if name not in OF_SEQUENCES and name != "proj_size"
-    }
+    options = {name: value for name, value in options.items() if name not in OF_SEQUENCES and name != "proj_size"}
     layer = make(3, 4, **options)
     cell = LSTMCell(3, 4, dtype=torch.float64, **options).eval()
     cell.load_state_dict({name.removesuffix("_l0"): values for name, values in layer.state_dict().items()})

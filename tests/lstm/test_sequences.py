@@ -116,9 +116,7 @@ def test_trace_reproduces_the_call(options, make, x, assert_near):
     assert len(trace.layers) == 2
     for number, (forward, backward) in enumerate(trace.layers):
         assert forward.f.shape == backward.c.shape == (TIME, BATCH, 5)
-        assert_near(
-            torch.stack([forward.c[-1, 0], backward.c[0, 0]]), trace.state[1][2 * number : 2 * number + 2, 0]
-        )
+        assert_near(torch.stack([forward.c[-1, 0], backward.c[0, 0]]), trace.state[1][2 * number : 2 * number + 2, 0])
         before = torch.cat([torch.zeros_like(forward.c[:1]), forward.c[:-1]])
         if not layer.options.learn_initial_state:
             assert_near(forward.c, forward.f * before + forward.i * forward.g)

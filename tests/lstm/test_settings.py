@@ -189,14 +189,10 @@ def test_the_gates_belong_to_the_state_of_gate_recurrence():
 
 def test_what_torch_cannot_express_is_named():
     layer = LSTM(3, 4, peepholes=True, zoneout=0.1, forget_bias=1.0)
-    with pytest.raises(
-        InputError, match=r"LSTM\.to_torch: torch\.nn\.LSTM has no peepholes, zoneout; this layer"
-    ):
+    with pytest.raises(InputError, match=r"LSTM\.to_torch: torch\.nn\.LSTM has no peepholes, zoneout; this layer"):
         layer.to_torch()
     assert isinstance(LSTM(3, 4, forget_bias=1.0, init="keras").to_torch(), nn.LSTM)
-    with pytest.raises(
-        InputError, match=r"LSTM\.from_torch: the module must be a torch\.nn\.LSTM; got 'GRU'"
-    ):
+    with pytest.raises(InputError, match=r"LSTM\.from_torch: the module must be a torch\.nn\.LSTM; got 'GRU'"):
         LSTM.from_torch(nn.GRU(3, 4))
 
 

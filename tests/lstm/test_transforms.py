@@ -92,9 +92,7 @@ def test_vmap_over_inputs_equals_a_loop(options, make, assert_near):
     x = torch.randn(3, 5, 2, 2, dtype=torch.float64)
     lengths = torch.tensor([[5, 2], [0, 3], [1, 5]])
     y = vmap(lambda x, lengths: layer(x, lengths=lengths)[0])(x, lengths)
-    assert_near(
-        y, torch.stack([layer(one, lengths=length)[0] for one, length in zip(x, lengths, strict=True)])
-    )
+    assert_near(y, torch.stack([layer(one, lengths=length)[0] for one, length in zip(x, lengths, strict=True)]))
 
 
 def test_vmap_over_weights_runs_an_ensemble(make, assert_near):

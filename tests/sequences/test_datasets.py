@@ -70,11 +70,7 @@ def test_m4(publish):
 def test_the_test_of_m4_is_its_last_steps(publish):
     train = b"V1,V2,V3\nW1,1,2\n"
     test = (
-        b"V1,"
-        + b",".join(b"V%d" % n for n in range(13))
-        + b"\nW1,"
-        + b",".join(b"%d" % n for n in range(13))
-        + b"\n"
+        b"V1," + b",".join(b"V%d" % n for n in range(13)) + b"\nW1," + b",".join(b"%d" % n for n in range(13)) + b"\n"
     )
     publish("m4_weekly", train, test)
     data = datasets.load("m4_weekly")
@@ -183,9 +179,7 @@ def test_a_download_with_another_checksum_is_not_kept(tmp_path, cache):
 def test_no_connection(tmp_path, cache):
     with pytest.raises(InputError, match=r"none\.csv: the download failed .*FORETELL_DATA"):
         fetch(File("a.csv", (tmp_path / "none.csv").as_uri(), "0" * 64), "set")
-    with pytest.raises(
-        InputError, match=r"a\.csv: it cannot be downloaded by itself\. For .*a\.csv, knit it\."
-    ):
+    with pytest.raises(InputError, match=r"a\.csv: it cannot be downloaded by itself\. For .*a\.csv, knit it\."):
         fetch(File("a.csv", None, "0" * 64, "knit it"), "set")
 
 

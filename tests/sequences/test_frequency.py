@@ -125,9 +125,7 @@ def test_a_time_off_the_grid(name, start, stranger):
 def test_times_and_positions_are_inverse(unit, count, start, places):
     frequency = Frequency(count, unit)
     start = (
-        np.datetime64(start.replace(year=1950 + start.year % 100), "us")
-        if start.day < 29
-        else days("1999-12-31")[0]
+        np.datetime64(start.replace(year=1950 + start.year % 100), "us") if start.day < 29 else days("1999-12-31")[0]
     )
     if unit == "b" and not np.is_busday(start.astype("M8[D]")):
         start = start + np.timedelta64(2, "D")
@@ -198,9 +196,7 @@ def test_steps_between_series_do_not_count():
 
 def test_a_mixed_frequency_names_the_row_and_the_remedy():
     times = days("2024-01-01T00", "2024-01-01T01", "2024-01-01T02", "2024-01-01T02:30", "2024-01-01T03:30")
-    with pytest.raises(
-        InputError, match=r"t\.csv, row 4: time 2024-01-01T02:30 comes 30 minutes .* 1 hour .* freq="
-    ):
+    with pytest.raises(InputError, match=r"t\.csv, row 4: time 2024-01-01T02:30 comes 30 minutes .* 1 hour .* freq="):
         infer(times)
 
 

@@ -74,9 +74,7 @@ def test_the_order_of_rows_does_not_matter(lengths, seed, freq, data):
     step = {"1h": "1h", "1d": "1d", "1mo": "1mo", "1b": "1bd"}[freq]
     start = pl.datetime(2024, 1, 1)
     when = (
-        start.dt.add_business_days(pl.col("k"))
-        if freq == "1b"
-        else start.dt.offset_by(pl.format("{}" + step[1:], "k"))
+        start.dt.add_business_days(pl.col("k")) if freq == "1b" else start.dt.offset_by(pl.format("{}" + step[1:], "k"))
     )
     frame = rows.select("id", ds=when, y=pl.col("k") * 2.0, x=pl.Series(rng.normal(size=len(rows))))
     schema = infer_schema(Table(frame, "polars", "t"), series="id", target="y", past="x", freq=freq)
@@ -97,9 +95,7 @@ def test_the_order_of_rows_does_not_matter(lengths, seed, freq, data):
 
 def test_the_frame_kinds_give_one_panel():
     frame = pl.DataFrame(COLUMNS)
-    panels = [
-        build_panel(read_table(to_native(frame, kind)), SCHEMA) for kind in ("polars", "pandas", "pyarrow")
-    ]
+    panels = [build_panel(read_table(to_native(frame, kind)), SCHEMA) for kind in ("polars", "pandas", "pyarrow")]
     assert_same(panels[0], panels[1])
     assert_same(panels[0], panels[2])
 

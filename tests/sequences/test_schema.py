@@ -155,9 +155,7 @@ def test_zones():
     zoned = pl.datetime_range(datetime.datetime(2024, 3, 30), datetime.datetime(2024, 4, 2), "1d", eager=True)
     local = zoned.dt.replace_time_zone("Europe/Berlin")
     assert infer_schema(table({"ds": local, "y": [1.0, 2.0, 3.0, 4.0]})).frequency == "1d"
-    hours = pl.datetime_range(
-        datetime.datetime(2024, 10, 26, 22), datetime.datetime(2024, 10, 27, 4), "1h", eager=True
-    )
+    hours = pl.datetime_range(datetime.datetime(2024, 10, 26, 22), datetime.datetime(2024, 10, 27, 4), "1h", eager=True)
     across = hours.dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin")
     assert infer_schema(table({"ds": across, "y": [float(n) for n in range(7)]})).frequency == "1h"
 
@@ -183,9 +181,7 @@ def test_a_doubled_date_does_not_make_a_label_a_series():
 
 
 def test_a_doubled_time_in_a_series():
-    with pytest.raises(
-        InputError, match=r"row 8 .*'day': time 2024-01-01 of series 'south' stands already in row 7"
-    ):
+    with pytest.raises(InputError, match=r"row 8 .*'day': time 2024-01-01 of series 'south' stands already in row 7"):
         infer_schema(shops(day=[*DAYS[:6], DAYS[0], *DAYS[:5]]), series="shop")
 
 

@@ -187,9 +187,7 @@ def test_postgres(shop, monkeypatch):
     assert_frame_equal(table.frame, FRAME)
     assert table.name == "query on host/shop"
     assert fake.address == "postgresql://me:secret@host/shop"
-    with pytest.raises(
-        InputError, match=r"query on host/shop: PostgreSQL refuses it \(no such table: sale\)"
-    ):
+    with pytest.raises(InputError, match=r"query on host/shop: PostgreSQL refuses it \(no such table: sale\)"):
         read_table("postgresql://me:secret@host/shop", query="SELECT * FROM sale")
 
 
@@ -251,9 +249,7 @@ def test_a_pandas_time_index_becomes_a_column(index, column):
 def test_other_pandas_indexes():
     counted = pd.DataFrame({"y": [1.0, 2.0]}, index=[5, 3])
     assert read_table(counted).frame.columns == ["y"]
-    named = pd.DataFrame(
-        {"y": [1.0, 2.0]}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["id", "t"])
-    )
+    named = pd.DataFrame({"y": [1.0, 2.0]}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["id", "t"]))
     assert read_table(named).frame.columns == ["id", "t", "y"]
     assert read_table(pd.DataFrame({0: [1.0]})).frame.columns == ["0"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from foretell.training.checkpoint import Checkpoint
-from foretell.training.loop import Plan, one_cycle, own_randomness, train
+from foretell.training.loop import Plan, one_cycle, own_randomness, own_threads, train
 
 CHUNKS, T, B = 3, 5, 2
 
@@ -218,7 +218,40 @@ def test_every_field_of_a_plan_changes_the_training(change):
 
 
 def test_every_field_of_a_plan_is_tested():
-    assert {field.name for field in fields(Plan)} == {"epochs", "steps", "learning_rate", "seed", "clip_norm"}
+    changed = {"epochs", "steps", "learning_rate", "seed", "clip_norm"}
+    assert {field.name for field in fields(Plan)} == changed | {"threads"}
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("threads", "used"), [(1, 1), (2, 2), (9, 2), (None, 2)])
+def test_threads_are_limited_while_it_trains_and_no_longer(threads, used):
+    network = NextValue()
+    task, seen = Waves(network), []
+    loss = task.loss
+
+    def spy(batch, carried):
+        seen.append(torch.get_num_threads())
+        return loss(batch, carried)
+
+    task.loss = spy
+    train(network, task, plan(threads=threads))
+    assert set(seen) == {used}
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_come_back_after_an_error():
+    with pytest.raises(Killed), own_threads(1):
+        raise Killed
+    assert torch.get_num_threads() == 2
 
 
 def test_no_epochs_leave_the_network_as_it_was():

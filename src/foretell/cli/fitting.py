@@ -84,8 +84,13 @@ def stoppable(folder: Path) -> Iterator[None]:
             _remove_empty(made)
         raise
     except KeyboardInterrupt:
-        go_on = f"Stopped; go on with: foretell resume {folder}"
-        raise KeyboardInterrupt(go_on if _is_half_trained(folder) else "Stopped; nothing was written.") from None
+        raise KeyboardInterrupt(f"Stopped; {_what_is_left(folder)}") from None
+
+
+def _what_is_left(folder: Path) -> str:
+    if _is_half_trained(folder):
+        return f"go on with: foretell resume {folder}"
+    return f"a model is in {folder}." if (folder / SETTINGS).is_file() else "nothing was written."
 
 
 def _remove_empty(folders: list[Path]) -> None:
@@ -101,10 +106,10 @@ def train(data: str, folder: Path, columns: Columns, settings: dict[str, Any], *
     def announce(schema: "Schema") -> None:
         if not quiet:
             say(schema.describe(), "")
+        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)  # not before the table is found to be good
         progress.start()
 
     model = Forecaster(**settings)
-    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
     with ProgressLine(model.settings.members, model.settings.seed) as progress:
         return model.fit(
             address(data),
@@ -144,7 +149,7 @@ def finish(model: "Forecaster", folder: Path, report: Path, *, png: bool) -> dic
         "model": str(folder),
         "report": None if problem else str(report),
         "problem": problem,
-        "headline": found.headline if found else "Not evaluated: the table is too short to hold rows out.",
+        "headline": found.headline if found else "Not evaluated: no rows were held out.",
         "scores": found.summary.to_dicts() if found else [],
         "horizon": model.settings.horizon,
         "schema": model.schema_.model_dump(mode="json"),

@@ -1,6 +1,5 @@
 """The forecaster: from a table of one or many series to the next values, with intervals that hold."""
 
-import shutil
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from foretell.errors import InputError, require, require_known
 from foretell.jobs.forecasting import explaining, folder, reporting
@@ -19,6 +19,7 @@ from foretell.jobs.forecasting.memory import remember
 from foretell.jobs.forecasting.model import Model
 from foretell.jobs.forecasting.predicting import ends, forecast, forecast_frame
 from foretell.jobs.forecasting.settings import Settings
+from foretell.jobs.forecasting.splits import split
 from foretell.jobs.forecasting.streaming import Stream
 from foretell.jobs.forecasting.updating import take_in
 from foretell.sequences import (
@@ -35,6 +36,7 @@ from foretell.training.loop import Progress
 
 Names = str | Sequence[str] | None
 GATE_ROWS = 120
+FRAMES = ("summary", "windows", "by_horizon")
 
 
 class Forecaster:
@@ -49,8 +51,9 @@ class Forecaster:
     After `fit`: `schema_` (what each column is for), `training_` (the training curve), `seconds_`.
     """
 
-    def __init__(self, horizon: int, level: Sequence[float] = (80, 95), **settings: Any) -> None:
-        self.settings = Settings.of(horizon=horizon, level=tuple(level), **settings)
+    def __init__(self, horizon: int, level: float | Sequence[float] = (80, 95), **settings: Any) -> None:
+        levels = (level,) if isinstance(level, int | float) else tuple(level)
+        self.settings = Settings.of(horizon=horizon, level=levels, **settings)
         self._model: Model | None = None
 
     def fit(
@@ -65,6 +68,7 @@ class Forecaster:
         freq: str | None = None,
         *,
         query: str | None = None,
+        warm: bool = False,
         checkpoint: str | Path | None = None,
         progress: Progress | None = None,
         announce: Callable[[Schema], None] | None = None,
@@ -72,7 +76,8 @@ class Forecaster:
         """Train on a table: a path (CSV, Parquet, JSON lines), a database address with `query`, or a frame.
 
         Roles of columns that are not named are inferred; `announce` is called with the schema before training,
-        `progress` after each epoch. With a `checkpoint` folder the run can be killed and resumed, see `resume`.
+        `progress` after each epoch. `warm` fine-tunes the weights there are instead of starting anew. With a
+        `checkpoint` folder the run can be killed and resumed, see `resume`.
 
         Raises:
             InputError: the table cannot be read or used; the message names the place and the remedy.
@@ -83,8 +88,9 @@ class Forecaster:
         )
         if announce:
             announce(schema)
-        source = str(data) if isinstance(data, str | Path) else None
-        return self._train(table, schema, source, query, checkpoint, progress)
+        source = folder.without_password(str(data)) if isinstance(data, str | Path) else None
+        require(not (warm and checkpoint), "fit", "checkpoint", "left out when warm=True", checkpoint)
+        return self._train(table, schema, source, query, checkpoint, progress, self._fitted() if warm else None)
 
     @classmethod
     def resume(cls, checkpoint: str | Path, data: Any = None, *, progress: Progress | None = None) -> Self:
@@ -108,23 +114,26 @@ class Forecaster:
         query: str | None,
         checkpoint: str | Path | None,
         progress: Progress | None,
+        warm: Model | None = None,
     ) -> Self:
         panel = build_panel(table, schema)
+        split(panel, self.settings, schema.source)  # refuses what is too short, before anything is written
         if checkpoint is not None:
             checksum = folder.checksum(panel)
             run = folder.Run(settings=self.settings, data=schema, source=source, query=query, checksum=checksum)
             folder.begin_run(Path(checkpoint), run)
         began = clock.perf_counter()
         place = Path(checkpoint) if checkpoint is not None else None
-        model, cut, curves = fit_model(panel, schema, self.settings, place, progress)
-        seen = tuple((cut.stop - panel.offsets[:-1]).tolist())
+        model, cut, curves = fit_model(panel, schema, self.settings, warm=warm, checkpoint=place, progress=progress)
+        last = zip(panel.start, cut.stop - panel.offsets[:-1] - 1, strict=True)
+        until = [panel.frequency.times(start, np.array([row]))[0] for start, row in last]
         self._record = folder.Record(
             settings=self.settings,
             data=schema,
             fitted=model.fitted,
             config=model.config,
             ids=panel.ids,
-            seen=seen,
+            seen_until=tuple(np.array(until).astype(np.int64).tolist()),
             source=source,
             query=query,
             training=folder.curve_rows(curves),
@@ -169,7 +178,8 @@ class Forecaster:
             kind, ids, memory = table.kind, panel.ids, remember(model, panel)
         ahead = None
         if known is not None:
-            require(bool(model.schema.known), "predict", "known", "left out: the model was fitted without", known)
+            if not model.schema.known:
+                raise InputError("predict: known= was given, but the model was fitted without known covariates.")
             ahead = future_covariates(read_table(known), model.schema, ends(model, memory, ids), model.settings.horizon)
         return to_native(forecast_frame(model, memory, ids, forecast(model, memory, ahead)), kind)
 
@@ -187,17 +197,18 @@ class Forecaster:
             "a whole number of at least 1",
             windows,
         )
-        require(step is None or step >= 1, "evaluate", "step", "at least 1", step)
+        whole = step is None or (isinstance(step, int) and step >= 1)
+        require(whole, "evaluate", "step", "a whole number of at least 1", step)
         model, horizon = self._fitted(), self.settings.horizon
         panel, kind, name = self._panel_of(data, "evaluate")
         seen = self._seen(panel)
         earliest = seen - 1 if data is None else np.zeros_like(seen)
-        positions = cutoff_positions(panel.lengths, horizon, windows, step or horizon, earliest)
+        positions = cutoff_positions(panel, horizon, windows, step or horizon, earliest)
         found = evaluate(model, panel, positions, seen, name)
         if data is None:
             self._record.headline = found.headline
             self._record.scores = found.summary.to_dicts()
-        frames = {field: to_native(getattr(found, field), kind) for field in ("summary", "windows", "by_horizon")}
+        frames = {field: to_native(getattr(found, field), kind) for field in FRAMES}
         return replace(found, **frames)
 
     def explain(self, data: Any = None, series: str | None = None, rows: int = GATE_ROWS) -> Explanation:
@@ -226,14 +237,22 @@ class Forecaster:
         self._panel = None  # it ends before the rows taken in
         return self
 
-    def report(self, path: str | Path, *, png: bool = False) -> Path:
-        """Write report.html, which opens without a network, and on request a PNG of each chart beside it."""
+    def report(self, path: str | Path, known: Any = None, *, png: bool = False) -> Path:
+        """Write report.html, which opens without a network, and on request a PNG of each chart beside it.
+
+        It shows the forecast if `known` is given or the model needs none.
+        """
         from foretell.charts import write_png, write_report
 
         model = self._fitted()
         panel, _, _ = self._panel_of(None, "report")
-        evaluation = self._evaluation()
-        frame = forecast_frame(model, self._memory, self._ids, forecast(model, self._memory, None))
+        evaluation = None
+        if model.fitted.windows:
+            found = self.evaluate(windows=model.fitted.windows)
+            frames: dict[str, Any] = {name: read_table(getattr(found, name)).frame for name in FRAMES}
+            evaluation = replace(found, **frames)
+        can_forecast = known is not None or not model.schema.known
+        frame = read_table(self.predict(known=known)).frame if can_forecast else pl.DataFrame()
         contents = reporting.report_contents(model, self._record, panel, evaluation, frame)
         write_report(contents, Path(path))
         if png:
@@ -244,7 +263,7 @@ class Forecaster:
         """Write the model folder (weights.safetensors, model.json); checkpoints in it are no longer needed."""
         model = self._fitted()
         folder.save(Path(path), self._record, model, self._memory)
-        shutil.rmtree(Path(path) / folder.CHECKPOINT, ignore_errors=True)
+        folder.end_run(Path(path) / folder.CHECKPOINT)
         return Path(path)
 
     @classmethod
@@ -277,23 +296,18 @@ class Forecaster:
             return self._panel, self._kind, model.schema.source
         source = self._record.source if data is None else data
         if source is None:
-            raise InputError(f"{verb}: a model folder holds no data; give the table as data=.")
+            raise InputError(f"{verb}: the model holds no table; give one as data=.")
         table = read_table(source, query=self._record.query if data is None else None)
         return build_panel(table, model.schema), table.kind, table.name
 
-    def _seen(self, panel: Panel) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """How many rows of each series training and calibration used; 0 for a series not trained on."""
-        seen = dict(zip(self._record.ids, self._record.seen, strict=True))
-        return np.array([seen.get(name, 0) for name in panel.ids], np.int64)
-
-    def _evaluation(self) -> Evaluation | None:
-        """The backtest over the held-out rows, if there are any."""
-        if not self._fitted().fitted.windows:
-            return None
-        panel, _, name = self._panel_of(None, "report")
-        seen, horizon = self._seen(panel), self.settings.horizon
-        positions = cutoff_positions(panel.lengths, horizon, self._fitted().fitted.windows, horizon, seen - 1)
-        return evaluate(self._fitted(), panel, positions, seen, name)
+    def _seen(self, panel: Panel) -> NDArray[np.int64]:
+        """How many rows of each series end no later than those of the training; 0 for one not trained on."""
+        until = dict(zip(self._record.ids, self._record.seen_until, strict=True))
+        counts = []
+        for series, name in enumerate(panel.ids):
+            times = panel.times(series, 0, int(panel.lengths[series])).astype(np.int64)
+            counts.append(np.searchsorted(times, until[name], side="right") if name in until else 0)
+        return np.array(counts, np.int64)
 
 
 def _series_number(ids: tuple[str, ...], name: str, caller: str) -> int:

@@ -48,7 +48,7 @@ class Steps:
     """T steps of B rows: what the network reads. Numeric covariates come scaled, missing ones as 0 with mask 0."""
 
     values: Tensor  # [B, L-1+T]  transformed and gap-filled, not yet scaled
-    observed: Tensor  # [T,B]
+    gap: Tensor  # [T,B]  rows since the last observation; 0: this row has one
     level: Tensor  # [T,B]
     spread: Tensor  # [T,B]
     linear: Tensor  # [T,B,E]
@@ -77,7 +77,7 @@ class ForecastNetwork(nn.Module):
         past = 2 * c.past + _width(c.past_categories)
         known = 2 * c.known + _width(c.known_categories)
         static = 2 * c.static + _width(c.static_categories) + (8 if c.tracks else 0)
-        inputs = c.encoding + 1 + c.linear + c.calendar + past + known + static
+        inputs = c.encoding + 2 + c.linear + c.calendar + past + known + static
         self.lstm = LSTM(inputs, c.hidden, c.layers, dropout=c.dropout if c.layers > 1 else 0.0)
         self.drop = nn.Dropout(c.dropout)
         self.skip = nn.Linear(c.context, c.horizon)
@@ -109,7 +109,7 @@ class ForecastNetwork(nn.Module):
         return self.lstm.trace(self.inputs(steps))
 
     def inputs(self, steps: Steps) -> Tensor:
-        """What the LSTM reads, [T,B,I]: encoded window, mask, linear inputs, calendar, past, known, static."""
+        """What the LSTM reads, [T,B,I]: encoded window, gap and mask, linear inputs, calendar, past, known, static."""
         return self._inputs(steps, self._look(steps)[0], self._known(steps))
 
     def _look(self, steps: Steps) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,8 @@ class ForecastNetwork(nn.Module):
         time = len(steps.level)
         parts = [
             encoded,
-            steps.observed.unsqueeze(-1),
+            torch.log1p(steps.gap).unsqueeze(-1),
+            (steps.gap == 0).unsqueeze(-1).to(encoded.dtype),
             steps.linear,
             steps.calendar,
             _join([steps.past], self.past_embeddings, steps.past_codes),

@@ -1,1 +1,1 @@
-"""The training loop: TBPTT over carried state, schedules, early stopping, exact resume."""
+"""The training loop: TBPTT over carried state, schedules, the best network by validation, exact resume."""

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn, optim
 
-from foretell.store import write_atomic
+from foretell.errors import InputError
+from foretell.store import below, write_atomic
 
 
 class Checkpoint:
@@ -42,19 +44,18 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         data = self.path.read_bytes()
-        tensors = load(data)
-        network.load_state_dict(_below(tensors, "network."))
-        average.load_state_dict(_below(tensors, "average."))
+        try:
+            tensors = load(data)
+        except SafetensorError:
+            raise InputError(f"{self.path}: the checkpoint is damaged; remove it to train from the start.") from None
+        network.load_state_dict(below(tensors, "network."))
+        average.load_state_dict(below(tensors, "average."))
         state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "moment.").items():
+        for name, tensor in below(tensors, "moment.").items():
             place, key = name.split(".")
             state.setdefault(int(place), {})[key] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        return _below(tensors, "best."), json.loads(_metadata(data)["counters"])
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return below(tensors, "best."), json.loads(_metadata(data)["counters"])
 
 
 def _metadata(data: bytes) -> dict[str, str]:

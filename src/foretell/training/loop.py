@@ -76,19 +76,18 @@ def train(
     decay = 1 - 1 / (1 + AVERAGED * plan.steps * plan.epochs)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
     average.update_parameters(network)  # the start itself is the first to be averaged
+    average.eval()
     resumed = checkpoint.load(network, average, optimizer) if checkpoint else None
     if resumed:
         best, counters = resumed
         curve, step = [Epoch(**line) for line in counters["curve"]], counters["step"]
     else:
-        curve, step = [Epoch(0, math.nan, task.validate(average.module), 0.0)], 0
-        best = _copy(average.module)
+        best, curve, step = _copy(average.module), [Epoch(0, math.nan, _score(task, average, plan), 0.0)], 0
     for number in range(len(curve), plan.epochs + 1):
         started = time.perf_counter()
         loss, step = _epoch(network, task, plan, optimizer, average, rates, number, step)
-        with own_threads(plan.threads):
-            score = task.validate(average.module)
-        if not score >= min(line.validation for line in curve):  # a NaN so far is no rival
+        score = _score(task, average, plan)
+        if _is_best(score, curve):
             best = _copy(average.module)
         curve.append(Epoch(number, loss, score, time.perf_counter() - started))
         if checkpoint:
@@ -99,6 +98,17 @@ def train(
     network.load_state_dict(best)
     network.eval()
     return curve
+
+
+def _is_best(score: float, curve: list[Epoch]) -> bool:
+    """Better than every score before; without any score yet (no validation rows, say) the newest is."""
+    scores = [line.validation for line in curve if math.isfinite(line.validation)]
+    return score < min(scores) if scores else math.isfinite(score) or math.isnan(curve[0].validation)
+
+
+def _score(task: Task, average: AveragedModel, plan: Plan) -> float:
+    with own_threads(plan.threads):
+        return task.validate(average.module)
 
 
 def _epoch(

@@ -58,5 +58,5 @@ def seasons(panel: Panel, given: tuple[int, ...] | None) -> tuple[int, ...]:
 
 def _cycles(wave: Float32) -> float:
     """How often a (sine, cosine) pair goes round."""
-    angle = np.unwrap(np.arctan2(wave[:, 0], wave[:, 1]))
-    return float(abs(angle[-1] - angle[0]) / (2 * np.pi)) if len(angle) else 0.0
+    angle = np.arctan2(wave[:, 0], wave[:, 1])
+    return float(np.mod(np.diff(angle), 2 * np.pi).sum() / (2 * np.pi))  # time only goes forward

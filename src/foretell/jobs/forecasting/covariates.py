@@ -16,29 +16,35 @@ def scaled_numbers(numbers: NDArray[np.float64], panel: Panel) -> Float32:
     columns, masks = [], []
     for column in numbers.T:
         present = np.isfinite(column)
-        filled, origin = fill(column, present, panel.offsets)
-        values = filled - np.repeat(origin, panel.lengths)
-        mean, deviation = moments(values, first, panel.offsets)
-        scaled = np.divide(values - mean, deviation, out=np.zeros_like(values), where=deviation > 1e-12)
-        columns.append(np.where(present, np.clip(scaled, -LIMIT, LIMIT), 0.0))
+        filled, _ = fill(column, present, panel.offsets)
+        mean, deviation = moments(filled, first, panel.offsets)
+        columns.append(_z(filled, mean, deviation, present))
         masks.append(present)
     return np.stack([*columns, *masks], axis=1).astype(np.float32) if columns else _none(len(numbers))
 
 
 def ahead_numbers(sums: NDArray[np.float64], future: NDArray[np.float64]) -> Float32:
-    """Known values of the next H steps in units of one series' past: values, then masks, [H, 2 x columns].
+    """Known values of the next H steps as training sees them, each in units of the rows up to it.
 
-    `sums` [columns,5]: rows, sum, sum of squares of the column minus its origin, origin, last value.
+    `sums` [columns,5] as `scaled_present` takes them -> values, then masks, [H, 2 x columns].
     """
-    if not len(sums):
-        return _none(len(future))
-    rows, total, squares, origin, _ = sums.T
-    mean = total / rows
-    deviation = np.sqrt(np.maximum(squares / rows - mean**2, 0.0))
-    present = np.isfinite(future)
-    scaled = np.divide(future - origin - mean, deviation, out=np.zeros_like(future), where=deviation > 1e-12)
-    values = np.where(present, np.clip(scaled, -LIMIT, LIMIT), 0.0)
-    return np.concatenate([values, present], axis=1).astype(np.float32)
+    rows = []
+    for values in future:
+        row, sums = scaled_present(sums, values)
+        rows.append(row)
+    return np.stack(rows)
+
+
+def _z(
+    values: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+    present: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """The bounded z-score, 0 where there is no value or no deviation."""
+    varies = present & (deviation > 1e-9 * np.abs(mean)) & (deviation > 1e-12)
+    scaled = np.where(varies, values - mean, 0.0) / np.where(varies, deviation, 1.0)
+    return np.minimum(np.maximum(scaled, -LIMIT), LIMIT)
 
 
 def static_numbers(static: Covariates, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Float32:
@@ -56,16 +62,14 @@ def scaled_present(sums: NDArray[np.float64], values: NDArray[np.float64]) -> tu
     """One more row of one series: its scaled values and masks [2 x columns], and the sums [columns,5] after it."""
     present = np.isfinite(values)
     after = sums.copy()
+    begins = present & np.isnan(sums[:, 4])  # nothing was seen before: here the column's origin lies
+    after[begins, 3] = values[begins]
     after[:, 4] = np.where(present, values, sums[:, 4])
-    new = after[:, 4] - sums[:, 3]
+    new = np.where(np.isnan(after[:, 4]), 0.0, after[:, 4] - after[:, 3])
     after[:, 0] += 1
     after[:, 1] += new
     after[:, 2] += new * new
     mean = after[:, 1] / after[:, 0]
     deviation = np.sqrt(np.maximum(after[:, 2] / after[:, 0] - mean * mean, 0.0))
-    scaled = np.zeros(2 * len(values), np.float32)
-    varies = present & (deviation > 1e-12)
-    scaled[: len(values)] = np.where(varies, new - mean, 0.0) / np.where(varies, deviation, 1.0)
-    np.minimum(np.maximum(scaled, -LIMIT), LIMIT, out=scaled)
-    scaled[len(values) :] = present
-    return scaled, after
+    scaled = _z(new, mean, deviation, present)
+    return np.concatenate([scaled, present]).astype(np.float32), after

@@ -25,6 +25,7 @@ class Dataset:
     offsets: Tensor  # [S+1]
     values: Tensor  # [C,N]
     observed: Tensor  # [C,N] as 0 and 1
+    gap: Tensor  # [C,N]
     spread: Tensor  # [C,N]
     usable: Tensor  # [C,N] as 0 and 1: steps with a scale worth the name
     linear: Tensor  # [C,N,E]
@@ -57,7 +58,7 @@ class Dataset:
         ahead = rows[:, self.context - 1 :].T
         return Steps(
             values=self.values.view(-1)[(rows + offset)[:, : self.context - 1 + time]],
-            observed=self.observed.view(-1)[here],
+            gap=self.gap.view(-1)[here],
             level=self.values.view(-1)[here],
             spread=self.spread.view(-1)[here],
             linear=self.linear.flatten(0, 1)[here],
@@ -105,6 +106,7 @@ def make_dataset(
         offsets=torch.from_numpy(panel.offsets),
         values=torch.from_numpy(tracks.values),
         observed=torch.from_numpy(tracks.observed.astype(np.float32)),
+        gap=torch.from_numpy(tracks.gap),
         spread=torch.from_numpy(tracks.spread),
         usable=torch.from_numpy(tracks.usable.astype(np.float32)),
         linear=torch.from_numpy(tracks.linear),

@@ -45,13 +45,18 @@ class _Track:
     season: int
 
 
-def cutoff_positions(lengths: Rows, horizon: int, windows: int, step: int, earliest: Rows) -> list[Rows]:
-    """The last `windows` positions to forecast from, `step` apart, the last with a whole horizon after it."""
+def cutoff_positions(panel: Panel, horizon: int, windows: int, step: int, earliest: Rows) -> list[Rows]:
+    """The last `windows` positions of each series to forecast from, `step` apart, the last a horizon from its end.
+
+    None lies before `earliest` [S], nor before MIN_HISTORY rows have been observed of every target.
+    """
     positions = []
-    for length, first in zip(lengths.tolist(), earliest.tolist(), strict=True):
-        last = length - 1 - horizon
-        found = last - step * np.arange(windows)[::-1]
-        positions.append(found[found >= max(first, MIN_HISTORY)].astype(np.int64))
+    for series, first in enumerate(earliest.tolist()):
+        observed = np.isfinite(panel.y[panel.offsets[series] : panel.offsets[series + 1]])
+        ready = observed.cumsum(axis=0).min(axis=1) >= MIN_HISTORY
+        found = len(observed) - 1 - horizon - step * np.arange(windows)[::-1]
+        found = found[found >= max(first, 0)].astype(np.int64)
+        positions.append(found[ready[found]])
     return positions
 
 
@@ -161,7 +166,7 @@ def _headline(summary: pl.DataFrame, windows: int, known: int) -> str:
     errors = dict(zip(summary["model"].to_list(), summary["mase"].to_list(), strict=True))
     mine = errors.pop(MODEL)
     rival = min(errors, key=lambda name: errors[name])
-    change = (mine / errors[rival] - 1) * 100 if errors[rival] > 0 else 0.0
+    change = (mine - errors[rival]) / max(errors[rival], 1e-12 * max(mine, 1.0)) * 100
     naive = "the random walk (naive)" if rival == "naive" else rival
     unseen = "unseen window" if windows == 1 else "unseen windows"
     where = f"{windows} {unseen}" if not known else f"{windows} windows, {known} of which it was fitted on"

@@ -1,5 +1,7 @@
 """From a panel to a trained model: split, linear start, networks, calibration."""
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foretell.errors import InputError
 from foretell.jobs.forecasting.calendars import calendar_columns, panel_calendar, seasons
+from foretell.jobs.forecasting.folder import member_checkpoint
 from foretell.jobs.forecasting.linear import Linear, origins, scaled_targets, window_inputs
 from foretell.jobs.forecasting.model import Model
 from foretell.jobs.forecasting.settings import Fitted, Settings
 from foretell.jobs.forecasting.splits import Split, split
-from foretell.jobs.forecasting.start import Start, choose_start
+from foretell.jobs.forecasting.start import Start, choose_start, lowest_seen
 from foretell.jobs.forecasting.task import ForecastTask
 from foretell.networks.forecast import ForecastConfig, ForecastNetwork
 from foretell.networks.quantiles import widths_for
@@ -23,6 +27,7 @@ from foretell.training.loop import Epoch, Plan, Progress, own_randomness, train
 STEPS = 1500  # optimizer steps that a training aims at when the user does not say how many epochs
 EPOCHS = (3, 20)  # and the fewest and most epochs they may make
 RATE, RATE_BATCH = 4e-3, 4096  # learning rate at a batch of so many steps
+FINE_TUNING = 0.25  # of the learning rate, for weights that were trained already
 SMALL_BATCH = 1024  # steps of a batch below which a second thread only waits
 RESIDUALS = 4000  # origins from which the first interval widths are read
 
@@ -31,40 +36,55 @@ def fit_model(
     panel: Panel,
     schema: Schema,
     settings: Settings,
+    *,
+    warm: Model | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[Model, Split, list[list[Epoch]]]:
     """Train on a panel; returns the model, where its rows were cut, and each network's training curve.
 
-    With a checkpoint folder the run can be killed at any moment and called again with the same arguments: it
-    ends with the same weights.
+    With `warm`, from the weights of that model at a lower learning rate, in its scaling. With a checkpoint
+    folder the run can be killed at any moment and called again with the same arguments: it ends with the same
+    weights.
     """
     cut = split(panel, settings, schema.source)
+    draft = _from_model(warm, panel, schema, settings, cut) if warm else _from_start(panel, schema, settings, cut)
+    _, data = draft.scale(panel)
+    curves, tasks = [], []
+    for member, network in enumerate(draft.networks):
+        seed = settings.seed + member
+        task = ForecastTask(network, data, cut.train, cut.stop, seed=seed, weight_decay=settings.weight_decay)
+        saved = Checkpoint(member_checkpoint(checkpoint, member)) if checkpoint else None
+        plan = _plan(settings, task, seed, FINE_TUNING if warm else 1.0)
+        curves.append(train(network, task, plan, saved, progress))
+        tasks.append(task)
+    return replace(draft, widening=_calibrate(list(draft.networks), tasks[0], settings)), cut, curves
+
+
+def _from_start(panel: Panel, schema: Schema, settings: Settings, cut: Split) -> Model:
+    """An untrained model: networks that begin at the linear solution."""
     cycles = seasons(panel, settings.season)
     columns = calendar_columns(panel, settings.season)
     start = choose_start(panel, settings, cut, cycles, panel_calendar(panel, settings.season, columns))
-    fitted = _findings(panel, schema, start, cut, cycles, columns)
+    fitted = _findings(panel, start, cut, cycles, columns)
     config = _config(panel, schema, settings, fitted)
-    draft = Model(settings, schema, fitted, config, (), torch.zeros(0), panel.ids)
-    _, data = draft.scale(panel)
-    networks, curves, tasks = [], [], []
-    for member in range(settings.members):
-        seed = settings.seed + member
-        network = _network(config, start, _residual_quantiles(start, cut, settings), seed)
-        task = ForecastTask(network, data, cut.train, cut.stop, seed=seed, weight_decay=settings.weight_decay)
-        plan = _plan(settings, task, seed)
-        saved = Checkpoint(checkpoint / f"member-{member}.safetensors") if checkpoint else None
-        curves.append(train(network, task, plan, saved, progress))
-        networks.append(network)
-        tasks.append(task)
-    widening = _calibrate(networks, tasks[0], settings)
-    model = Model(settings, schema, fitted, config, tuple(networks), widening, panel.ids)
-    return model, cut, curves
+    distances = _residual_quantiles(start, cut, settings)
+    networks = tuple(_network(config, start, distances, settings.seed + member) for member in range(settings.members))
+    return Model(settings, schema, fitted, config, networks, torch.zeros(0), panel.ids)
 
 
-def _findings(
-    panel: Panel, schema: Schema, start: Start, cut: Split, cycles: tuple[int, ...], columns: tuple[int, ...]
-) -> Fitted:
+def _from_model(warm: Model, panel: Panel, schema: Schema, settings: Settings, cut: Split) -> Model:
+    """A copy of a trained model, to go on from; InputError if the table is of another make."""
+    fitted = warm.fitted.model_copy(update={"validation": cut.validation, "windows": cut.windows})
+    if _config(panel, schema, settings, fitted) != warm.config or panel.ids != warm.ids:
+        raise InputError(
+            f"{schema.source}: its series, columns or categories are not those this model was fitted on, so its "
+            "weights cannot be fine-tuned; leave warm=True out."
+        )
+    return replace(warm, schema=schema, fitted=fitted, networks=copy.deepcopy(warm.networks))
+
+
+def _findings(panel: Panel, start: Start, cut: Split, cycles: tuple[int, ...], columns: tuple[int, ...]) -> Fitted:
     numbers = panel.static.numbers
     present = np.isfinite(numbers)
     count = np.maximum(present.sum(axis=0), 1)
@@ -74,7 +94,7 @@ def _findings(
         scaling=start.scaling,
         seasons=cycles,
         calendar=columns,
-        nonnegative=tuple(name in schema.nonnegative for name in schema.targets),
+        nonnegative=tuple((lowest_seen(panel, cut.stop) >= 0).tolist()),
         validation=cut.validation,
         windows=cut.windows,
         static_mean=tuple(mean.tolist()),
@@ -136,15 +156,15 @@ def _residual_quantiles(start: Start, cut: Split, settings: Settings) -> Tensor:
     return torch.from_numpy(np.diff(quantiles, axis=0).T.astype(np.float32).copy())
 
 
-def _plan(settings: Settings, task: ForecastTask, seed: int) -> Plan:
-    """What the user said, else by the size of the data and of its batches."""
+def _plan(settings: Settings, task: ForecastTask, seed: int, share: float = 1.0) -> Plan:
+    """What the user said, else by the size of the data and of its batches; a share of that learning rate."""
     epochs, rate = settings.epochs, settings.learning_rate
     if epochs is None:
         epochs = int(np.clip(round(STEPS / task.steps_an_epoch), *EPOCHS))
     if rate is None:  # smaller batches, noisier gradients: the square-root rule (Krizhevsky 2014)
         rate = RATE * min(1.0, (task.lanes * task.time / RATE_BATCH) ** 0.5)
     threads = 1 if task.lanes * task.time < SMALL_BATCH else None
-    return Plan(epochs, task.steps_an_epoch, rate, seed, threads)
+    return Plan(epochs, task.steps_an_epoch, rate * share, seed, threads)
 
 
 @torch.inference_mode()

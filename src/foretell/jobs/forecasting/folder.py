@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from foretell.errors import InputError
@@ -15,11 +16,11 @@ from foretell.jobs.forecasting.model import Memory, Model
 from foretell.jobs.forecasting.settings import Fitted, Settings
 from foretell.networks.forecast import ForecastConfig, ForecastNetwork
 from foretell.sequences import Panel, Schema
-from foretell.store import read_model, write_atomic, write_model
+from foretell.store import below, read_model, write_atomic, write_model
 from foretell.training.loop import Epoch
 
 JOB = "forecast"
-RUN = "run.json"
+RUN, MEMBER = "run.json", "member-"
 CHECKPOINT = "checkpoint"  # where a training run lies within its model folder
 
 
@@ -34,7 +35,7 @@ class Record(BaseModel):
     fitted: Fitted
     config: ForecastConfig
     ids: tuple[str, ...]  # series trained on
-    seen: tuple[int, ...]  # rows of each that training and calibration used
+    seen_until: tuple[int, ...]  # time of the last row of each that training and calibration used
     source: str | None  # the file the table came from, read again when no data is given
     query: str | None
     training: list[dict[str, float | int | None]]
@@ -70,7 +71,7 @@ def load(folder: Path) -> tuple[Record, Model, Memory]:
     body = {name: value for name, value in content.items() if name not in ("format", "weights_sha256")}
     record = Record.model_validate(body)
     networks = tuple(
-        _network(record.config, _below(tensors, f"network.{member}.")) for member in range(record.settings.members)
+        _network(record.config, below(tensors, f"network.{member}.")) for member in range(record.settings.members)
     )
     model = Model(record.settings, record.data, record.fitted, record.config, networks, tensors["widening"], record.ids)
     return record, model, Memory.from_tensors(tensors)
@@ -88,12 +89,33 @@ def begin_run(folder: Path, run: Run) -> None:
     write_atomic(path, content)
 
 
+def member_checkpoint(folder: Path, member: int) -> Path:
+    """The file in which one network's training goes on."""
+    return folder / f"{MEMBER}{member}.safetensors"
+
+
+def without_password(source: str) -> str:
+    """A database address without its password: a model folder is for sharing."""
+    return re.sub(r"(://[^:/@]+):[^@]*@", r"\1@", source)
+
+
 def read_run(folder: Path) -> Run:
     """The run that was being trained in a checkpoint folder."""
     path = folder / RUN
     if not path.is_file():
         raise InputError(f"{folder}: there is no training run to resume here; start one with `foretell train`.")
-    return Run.model_validate_json(path.read_bytes())
+    try:
+        return Run.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise InputError(f"{path}: the file is damaged or from another version; start the training anew.") from None
+
+
+def end_run(folder: Path) -> None:
+    """Remove the files of a run that has ended, and its folder if nothing else is in it."""
+    for path in [folder / RUN, *folder.glob(f"{MEMBER}*.safetensors")]:
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def checksum(panel: Panel) -> str:
@@ -126,7 +148,3 @@ def _network(config: ForecastConfig, weights: Mapping[str, Tensor]) -> ForecastN
         network = ForecastNetwork(config)
     network.load_state_dict(dict(weights), assign=True)
     return network.eval()
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -13,9 +13,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from foretell.jobs.forecasting.tracks import Tracks, inverse
+from foretell.networks.forecast import CLIP
 
 Float32 = NDArray[np.float32]
-CLIP = 10.0  # scaled values beyond this are outliers; squared error must not chase them
+MOSTLY = 0.5  # share of a horizon that must have been observed to be fitted
 ORIGINS = 150_000  # forecast origins that one fit reads at most: more change the fourth digit
 BLOCK = 4096  # origins held in memory at a time
 NEAR = 0.04  # relative: validation cannot tell closer errors apart
@@ -36,20 +37,27 @@ class Linear:
 
 
 def fit_linear(
-    tracks: Tracks, contexts: list[int], horizon: int, train: NDArray[np.int64], stop: NDArray[np.int64]
+    tracks: Tracks,
+    contexts: list[int],
+    horizon: int,
+    train: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    are_positive: bool,
 ) -> Linear:
     """Fit on targets before `train` [S]; weigh contexts and penalties on targets from there to before `stop` [S].
 
     One pass makes the normal equations of the longest context, which hold those of every shorter one. The
     answer is the mean of all solutions whose validation error comes within NEAR of the best: between near
-    equals, averaging errs less than choosing. A shorter solution counts as zero where it does not look.
+    equals, averaging errs less than choosing. A shorter solution counts as zero where it does not look, and
+    zero everywhere, the last value repeated, is among them: a random walk has no better.
     """
     longest = max(contexts)
     gram, cross, count = _normal_equations(tracks, longest, horizon, train)
     solutions = [
         _ridge(gram, cross, longest, context, penalty * max(count, 1)) for context in contexts for penalty in PENALTIES
     ]
-    errors = _validate(tracks, longest, horizon, train, stop, solutions)
+    solutions.append(np.zeros_like(cross))
+    errors = _validate(tracks, longest, horizon, train, stop, solutions, are_positive)
     near = errors <= errors.min() * (1 + NEAR)
     mean = np.mean([solution for solution, is_near in zip(solutions, near, strict=True) if is_near], axis=0)
     return Linear(mean[:-1].T, mean[-1], float(errors.min()))
@@ -120,7 +128,7 @@ def _normal_equations(
     first = start + np.minimum(context // 2, (stop - start) // 4)
     for target, series, rows in origins(tracks, first, stop - horizon, ORIGINS):
         goal, known = scaled_targets(tracks, target, rows, horizon, int(stop[series]))
-        whole = known.all(axis=1)
+        whole = (known.mean(axis=1) >= MOSTLY) & (rows + horizon < stop[series])  # gaps hold their last value
         if not whole.any():
             continue
         inputs = window_inputs(tracks, target, rows[whole], int(start[series]), context)
@@ -138,6 +146,7 @@ def _validate(
     train: NDArray[np.int64],
     stop: NDArray[np.int64],
     solutions: list[NDArray[np.float64]],
+    are_positive: bool,
 ) -> NDArray[np.float64]:
     """Error of each solution over the validation rows relative to repeating the last value, 1 = no better.
 
@@ -158,7 +167,7 @@ def _validate(
             error = np.abs(back(forecast) - actual) * known / max(known.sum(), 1)
             totals[0, number] += error.sum() / step
             totals[1, number] += (error / np.maximum(np.abs(actual) + np.abs(back(forecast)), 1e-12)).sum()
-    measures = totals if tracks.positive else totals[:1]
+    measures = totals if are_positive else totals[:1]
     relative = measures[:, :-1] / np.maximum(measures[:, -1:], 1e-12)
     return np.asarray(relative.mean(axis=0))
 

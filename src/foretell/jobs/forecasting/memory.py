@@ -29,7 +29,7 @@ def make_memory(model: Model, panel: Panel, tracks: Tracks, data: Dataset, done:
         start=panel.start.astype(np.int64),
         window=_windows(tracks, panel, model.fitted.scaling.context),
         origin=tracks.origin.reshape(-1),
-        observed=tracks.observed[:, last].reshape(-1).astype(np.float32),
+        gap=tracks.gap[:, last].reshape(-1),
         count=_per_series(tracks.observed.astype(np.float64), panel).astype(np.int64).reshape(-1),
         sums=np.stack(
             [
@@ -65,17 +65,17 @@ def _per_series(values: Floats, panel: Panel) -> Floats:
 
 
 def _covariate_sums(numbers: Floats, panel: Panel) -> Floats:
-    """Rows, sum, sum of squares (of the gap-filled column minus its origin), origin and last value, [S,P,5]."""
+    """Rows, sum, sum of squares (of the gap-filled column minus its origin), origin and last value, [S,P,5].
+
+    The last value is NaN while none has been seen.
+    """
     columns = []
     for column in numbers.T:
-        filled, origin = fill(column, np.isfinite(column), panel.offsets)
+        present = np.isfinite(column)
+        filled, origin = fill(column, present, panel.offsets)
         values = filled - np.repeat(origin, panel.lengths)
-        parts = [
-            panel.lengths,
-            _per_series(values, panel),
-            _per_series(values**2, panel),
-            origin,
-            filled[panel.offsets[1:] - 1],
-        ]
+        seen = _per_series(present.astype(np.float64), panel) > 0
+        last = np.where(seen, filled[panel.offsets[1:] - 1], np.nan)
+        parts = [panel.lengths, _per_series(values, panel), _per_series(values**2, panel), origin, last]
         columns.append(np.stack(parts, axis=1))
     return np.stack(columns, axis=1) if columns else np.zeros((len(panel.ids), 0, 5))

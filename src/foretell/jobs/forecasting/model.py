@@ -78,7 +78,7 @@ class Memory:
     start: NDArray[np.int64]  # [S] time of the first row: microseconds since 1970, or integer time
     window: NDArray[np.float32]  # [R,L] transformed, gap-filled, minus origin
     origin: Floats  # [R]
-    observed: NDArray[np.float32]  # [R] whether the last value was there
+    gap: NDArray[np.float32]  # [R] rows since the last observation
     count: NDArray[np.int64]  # [R] observations so far
     sums: Floats  # [R,3] rows, sum and sum of squares of the values
     past: NDArray[np.float32]  # [S,2P] the last row's scaled covariates
@@ -130,4 +130,4 @@ class Memory:
         return np.asarray(value[tracks if name in OF_TRACKS else series])
 
 
-OF_TRACKS = ("window", "origin", "observed", "count", "sums", "identity")
+OF_TRACKS = ("window", "origin", "gap", "count", "sums", "identity")

@@ -28,7 +28,13 @@ def forecast(model: Model, memory: Memory, known: Covariates | None) -> Floats:
         steps = present(model, memory, known)
         quantiles = model.quantiles(steps, [torch.from_numpy(h[-1])[None] for h in memory.h])[0]
     targets = tuple(range(len(model.schema.targets)))
-    return unscale(model, quantiles.numpy(), steps.level[0].numpy(), steps.spread[0].numpy(), memory.origin, targets)
+    level, spread = steps.level[0].numpy(), steps.spread[0].numpy()
+    values = unscale(model, quantiles.numpy(), level, spread, memory.origin, targets)
+    middle = values.shape[-1] // 2
+    # One value says nothing about how far the next may lie from it, none says nothing at all.
+    values[memory.count == 0] = np.nan
+    values[memory.count < 2, :, :middle] = values[memory.count < 2, :, middle + 1 :] = np.nan
+    return values
 
 
 def unscale(
@@ -63,7 +69,7 @@ def present(model: Model, memory: Memory, known: Covariates | None = None) -> St
     ahead, codes = _ahead(model, memory, known)
     arrays = {
         "values": memory.window,
-        "observed": memory.observed[None],
+        "gap": memory.gap[None],
         "level": level[None],
         "spread": spread[None],
         "linear": linear[None],
@@ -157,7 +163,7 @@ def interval_columns(levels: tuple[float, ...], quantiles: Floats) -> list[pl.Se
     for place, level in enumerate(levels, 1):
         columns.append(pl.Series(f"lo-{level:g}", quantiles[:, middle - place]))
         columns.append(pl.Series(f"hi-{level:g}", quantiles[:, middle + place]))
-    return columns
+    return [column.fill_nan(None) for column in columns]
 
 
 def readable_times(frame: pl.DataFrame, frequency: Frequency) -> pl.DataFrame:

@@ -29,10 +29,8 @@ def report_contents(
         headline=evaluation.headline if evaluation else "Not evaluated: no rows were held out.",
         facts=facts(model, record),
         history=_history(model, panel, len(ids)),
-        forecast=_with_target(forecast, targets).filter(pl.col("unique_id").is_in(ids)),
-        windows=_with_target(evaluation.windows, targets).filter(pl.col("unique_id").is_in(ids))
-        if evaluation
-        else nothing,
+        forecast=_of_series(forecast, targets, ids),
+        windows=_of_series(evaluation.windows, targets, ids) if evaluation else nothing,
         scores=evaluation.summary if evaluation else nothing,
         by_horizon=evaluation.by_horizon if evaluation else nothing,
         training=_training(record),
@@ -91,6 +89,10 @@ def _training(record: Record) -> pl.DataFrame:
     return pl.DataFrame({name: [line[name] for line in rows] for name in types}, schema=types)
 
 
-def _with_target(frame: pl.DataFrame, targets: tuple[str, ...]) -> pl.DataFrame:
-    """A frame of one target gains the column that frames of several have."""
-    return frame if "target" in frame.columns else frame.with_columns(pl.lit(targets[0]).alias("target"))
+def _of_series(frame: pl.DataFrame, targets: tuple[str, ...], ids: tuple[str, ...]) -> pl.DataFrame:
+    """The rows of these series; a frame of one target gains the column that frames of several have."""
+    if frame.is_empty():
+        return frame
+    if "target" not in frame.columns:
+        frame = frame.with_columns(pl.lit(targets[0]).alias("target"))
+    return frame.filter(pl.col("unique_id").is_in(ids))

@@ -19,10 +19,15 @@ class Scores:
     horizon: int
     count: float = 0.0
     totals: dict[str, float] = field(default_factory=dict)
+    weights: Floats = field(init=False)
     error_by_step: Floats = field(init=False)
     count_by_step: Floats = field(init=False)
 
     def __post_init__(self) -> None:
+        # The CRPS is twice the integral of the pinball loss over all probabilities: by the trapezoid rule, with
+        # no loss at 0 and 1.
+        around = np.array([0.0, *self.probabilities, 1.0])
+        self.weights = (around[2:] - around[:-2]) / 2
         self.error_by_step, self.count_by_step = np.zeros(self.horizon), np.zeros(self.horizon)
 
     def add(self, quantiles: Values, truth: Values, scale: float) -> None:
@@ -34,7 +39,7 @@ class Scores:
         error = np.abs(point - truth) * known
         sizes = np.abs(point) + np.abs(truth)
         loss = truth[..., None] - quantiles
-        pinball = np.maximum(loss * self.probabilities, loss * (np.array(self.probabilities) - 1)).mean(axis=-1)
+        pinball = np.maximum(loss * self.probabilities, loss * (np.array(self.probabilities) - 1)) @ self.weights
         found = {
             "mae": error.sum(),
             "squared": (error**2).sum(),

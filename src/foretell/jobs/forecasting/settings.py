@@ -27,7 +27,7 @@ class Settings(BaseModel):
     epochs: int | None = Field(None, ge=0)  # passes over the data; 0 leaves the linear start as it is
     learning_rate: float | None = Field(None, gt=0)  # peak of the one-cycle schedule
     weight_decay: float = Field(1e-2, ge=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @classmethod
     def of(cls, **values: object) -> Self:

@@ -10,6 +10,7 @@ from foretell.jobs.forecasting.settings import Settings
 from foretell.jobs.forecasting.tracks import MIN_HISTORY
 from foretell.sequences.panel import Panel
 
+LARGEST = 1e30  # what single precision still squares
 HELD_OUT = 0.25  # the most of a series that the backtest takes
 VALIDATION = 0.15  # of what is left, unless the user says how many rows
 MOST_VALIDATION = 0.4
@@ -28,12 +29,19 @@ class Split:
 def split(panel: Panel, settings: Settings, source: str) -> Split:
     """Cut every series; InputError if not even the longest has rows enough for the horizon."""
     lengths, horizon = panel.lengths, settings.horizon
+    largest = float(np.nanmax(np.abs(panel.y), initial=0.0))
+    if largest > LARGEST:
+        raise InputError(
+            f"{source}: the target reaches {largest:.3g}; give it in units that keep it below {LARGEST:g}."
+        )
     longest = int(lengths.max(initial=0))
     needed = 3 * horizon + MIN_HISTORY
     if longest < needed:
+        most = (longest - MIN_HISTORY) // 3
+        shorter = f" or a horizon of at most {most}" if most >= 1 else ""
         raise InputError(
             f"{source}: the longest series has {longest} rows, too few for horizon={horizon}; "
-            f"give at least {needed} rows or a horizon of at most {max(1, (longest - MIN_HISTORY) // 3)}."
+            f"give at least {needed} rows{shorter}."
         )
     windows = min(settings.windows, int(HELD_OUT * longest) // horizon)
     held_out = np.minimum(windows * horizon, (HELD_OUT * lengths).astype(np.int64) // horizon * horizon)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foretell.jobs.forecasting.calendars import Float32
 from foretell.jobs.forecasting.linear import Linear, fit_linear
@@ -28,10 +29,11 @@ def choose_start(panel: Panel, settings: Settings, split: Split, seasons: tuple[
     """Fit the linear model under every transform and keep the best on the validation rows."""
     contexts = _contexts(panel, settings, split, seasons)
     starts = []
-    for transform in _transforms(panel, split):
+    lowest = lowest_seen(panel, split.stop)
+    for transform in _transforms(lowest):
         scaling = Scaling(context=contexts[0], transform=transform)
         tracks = make_tracks(panel, scaling, calendar)
-        linear = fit_linear(tracks, contexts, settings.horizon, split.train, split.stop)
+        linear = fit_linear(tracks, contexts, settings.horizon, split.train, split.stop, bool((lowest > 0).all()))
         starts.append(Start(scaling, tracks, linear))
     return min(starts, key=lambda start: start.linear.error)
 
@@ -59,10 +61,14 @@ def _thinned(sizes: list[int], ratio: float = 1.4) -> list[int]:
     return kept
 
 
-def _transforms(panel: Panel, split: Split) -> list[tuple[Transform, ...]]:
+def lowest_seen(panel: Panel, stop: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The lowest value of each target before row `stop` [S], [C]; infinite where there is none."""
+    seen = np.concatenate([np.arange(a, b) for a, b in zip(panel.offsets[:-1], stop, strict=True)])
+    return np.asarray(np.nanmin(panel.y[seen], axis=0, initial=np.inf))
+
+
+def _transforms(lowest: NDArray[np.float64]) -> list[tuple[Transform, ...]]:
     """As they are, and with the logarithm of every target that is above zero wherever it is seen."""
-    seen = np.concatenate([np.arange(a, b) for a, b in zip(panel.offsets[:-1], split.stop, strict=True)])
-    lowest = np.nanmin(panel.y[seen], axis=0, initial=np.inf)
     plain: list[Transform] = ["none"] * len(lowest)
     logs: list[Transform] = ["log" if low > 0 else "none" for low in lowest]
     return [tuple(plain)] if logs == plain else [tuple(plain), tuple(logs)]

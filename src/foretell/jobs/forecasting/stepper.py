@@ -45,7 +45,7 @@ class Stepper:
     def step(
         self,
         window: Floats,
-        observed: Floats,
+        gap: Floats,
         linear: Floats,
         calendar: Floats,
         past: Floats,
@@ -53,7 +53,7 @@ class Stepper:
         known: Floats,
         known_codes: NDArray[np.int64],
     ) -> tuple[Floats, Floats]:
-        """Scaled window [C,L], observed [C], linear [C,E] and the series' other inputs -> centre, raw widths.
+        """Scaled window [C,L], gap [C], linear [C,E] and the series' other inputs -> centre, raw widths.
 
         The covariates known ahead are taken to stay as they are. Centre [C,H], widths [C,H*(Q-1)].
         """
@@ -62,7 +62,8 @@ class Stepper:
         ahead = _with_embedded(known, self._known, known_codes)
         self._fill(
             seen[:, : self._encoding],
-            observed[:, None],
+            np.log1p(gap)[:, None],
+            (gap == 0)[:, None],
             linear,
             calendar,
             _with_embedded(past, self._past, past_codes),

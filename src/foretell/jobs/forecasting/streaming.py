@@ -3,15 +3,17 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foretell.errors import InputError, require_known
+from foretell.errors import InputError, require, require_known
 from foretell.jobs.forecasting.covariates import scaled_present
 from foretell.jobs.forecasting.model import Memory, Model, shifts, widen
 from foretell.jobs.forecasting.predicting import calendar_rows, present, present_scale, unscale
+from foretell.jobs.forecasting.splits import LARGEST
 from foretell.jobs.forecasting.stepper import Stepper, spread_out
 from foretell.jobs.forecasting.tracks import transform
 from foretell.networks.forecast import CLIP
@@ -72,8 +74,9 @@ class Stream:
         """Take in the next row of the grid and forecast what follows it.
 
         `row` maps columns to values; a bare number will do for a single target without covariates, None for
-        a row that is missing. forecast=False only takes it in. InputError for an unknown column or a value
-        that is not a finite number.
+        a row that is missing. Rows follow each other on the grid: a time in `row` is not looked at. What is
+        known ahead is taken to stay as it is. forecast=False only takes the row in. InputError for an unknown
+        column or a value that is not a finite number.
         """
         values, past, past_codes, known, known_codes = self._read(row)
         memory = self._memory
@@ -119,7 +122,7 @@ class Stream:
         window = memory.window - memory.window[:, -1:]
         window /= spread[:, None]
         np.minimum(np.maximum(window, -CLIP), CLIP, out=window)
-        inputs = (window, memory.observed, linear, calendar)
+        inputs = (window, memory.gap, linear, calendar)
         covariates = (memory.past[0], memory.past_codes[0], memory.known[0], memory.known_codes[0])
         answers = [stepper.step(*inputs, *covariates) for stepper in self._steppers]
         if len(answers) == 1:
@@ -154,7 +157,7 @@ class Stream:
         new = values - memory.origin
         memory.window[:, :-1] = memory.window[:, 1:]
         memory.window[:, -1] = new
-        memory.observed[:] = there
+        memory.gap[:] = np.where(there, 0.0, memory.gap + 1)
         sums = memory.sums
         sums[:, 0] += 1
         sums[:, 1] += new
@@ -164,6 +167,7 @@ class Stream:
     def _read(self, row: Mapping[str, Value] | float | None) -> _Row:
         schema = self.model.schema
         if not isinstance(row, Mapping):
+            require(row is None or isinstance(row, Real), "step", "row", "a mapping of columns, a number or None", row)
             if row is not None and not self._is_plain:
                 names = ", ".join((*schema.targets, *schema.past, *schema.known))
                 raise InputError(f"step: this model reads several columns ({names}); give a mapping of them.")
@@ -192,8 +196,10 @@ class Stream:
 
 def _number(name: str, value: Value) -> float:
     """A value as a number, NaN for a gap."""
-    if value is None or value != value:
+    if value is None:
         return math.nan
-    if isinstance(value, str) or not math.isfinite(value):
+    if isinstance(value, Real) and math.isnan(value):
+        return math.nan
+    if not isinstance(value, Real) or abs(value) > LARGEST:
         raise InputError(f"step: column {name!r} must be a finite number, or None for a gap; got {value!r}.")
     return float(value)

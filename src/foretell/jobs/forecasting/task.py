@@ -1,5 +1,6 @@
 """Forecasting as the training loop sees it: chunks of steps in, pinball loss out."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,7 @@ class ForecastTask:
             target, mask = self.validation_targets(tracks, first, time)
             loss, known = pinball(quantiles, target, mask, self.probabilities)
             total, count = total + loss.item(), count + known.item()
-        return total / max(count, 1.0)
+        return total / count if count else math.nan
 
     def validation_blocks(self) -> Iterator[tuple[Tensor, Tensor, int]]:
         """(tracks, first rows, steps): each runs up to the end of its validation rows, all equally many steps."""

@@ -6,6 +6,7 @@ step t are expressed as (value - level) / spread. Nothing after t enters.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Tracks:
 
     values: Float32  # [C,N]  gaps hold the last observation before them
     observed: NDArray[np.bool_]  # [C,N]
+    gap: Float32  # [C,N]  rows since the last observation
     spread: Float32  # [C,N]
     usable: NDArray[np.bool_]  # [C,N]  enough history for the scale to mean something
     linear: Float32  # [C,N,E]  see `linear_inputs`
@@ -34,7 +36,6 @@ class Tracks:
     offsets: NDArray[np.int64]  # [S+1]
     calendar: Float32  # [N,F]
     transform: tuple[Transform, ...]  # [C]
-    positive: bool  # every observed value is above zero, so that relative errors mean something
 
 
 def transform(y: NDArray[np.float64], how: str) -> NDArray[np.float64]:
@@ -53,10 +54,11 @@ def inverse(y: NDArray[np.float64], how: str) -> NDArray[np.float64]:
 def make_tracks(panel: Panel, scaling: Scaling, calendar: Float32) -> Tracks:
     """Scale every row of every track; O(rows), whatever the context."""
     parts = [_one_target(panel, scaling, calendar, target) for target in range(panel.y.shape[1])]
-    values, observed, spread, usable, linear, origin = (np.stack(part) for part in zip(*parts, strict=True))
+    values, observed, gap, spread, usable, linear, origin = (np.stack(part) for part in zip(*parts, strict=True))
     return Tracks(
         values=values.astype(np.float32),
         observed=observed,
+        gap=gap.astype(np.float32),
         spread=spread.astype(np.float32),
         usable=usable,
         linear=linear.astype(np.float32),
@@ -64,7 +66,6 @@ def make_tracks(panel: Panel, scaling: Scaling, calendar: Float32) -> Tracks:
         offsets=panel.offsets,
         calendar=calendar,
         transform=scaling.transform,
-        positive=bool(np.nanmin(panel.y, initial=np.inf) > 0),
     )
 
 
@@ -75,17 +76,19 @@ def _one_target(panel: Panel, scaling: Scaling, calendar: Float32, target: int) 
     filled, origin = fill(y, observed, panel.offsets)
     first = np.repeat(panel.offsets[:-1], panel.lengths)
     values = filled - np.repeat(origin, panel.lengths)
-    window = np.maximum(first, np.arange(len(y)) - scaling.context + 1)
+    rows = np.arange(len(y))
+    gap = rows - np.maximum(first - 1, np.maximum.accumulate(np.where(observed, rows, -1)))
+    window = np.maximum(first, rows - scaling.context + 1)
     _, deviation = moments(values, window, panel.offsets)
     steps = np.abs(np.diff(values, prepend=values[:1]))
     steps[panel.offsets[:-1][panel.lengths > 0]] = 0.0  # from one series to the next is no step
-    roughness, _ = moments(steps, np.minimum(window + 1, np.arange(len(y))), panel.offsets)
+    roughness, _ = moments(steps, np.minimum(window + 1, rows), panel.offsets)
     mean_so_far, deviation_so_far = moments(values, first, panel.offsets)
     count = np.cumsum(observed) - np.concatenate([[0], np.cumsum(observed)])[first]
     spread = spread_of(deviation, deviation_so_far, np.full(len(y), how == "log"))
     usable = (count >= MIN_HISTORY) & (spread > 1e-9 * np.abs(values))  # more than rounding noise
     linear = linear_inputs(values, spread, roughness, mean_so_far, deviation_so_far, calendar)
-    return values, observed, spread, usable, linear, origin
+    return values, observed, gap, spread, usable, linear, origin
 
 
 def fill(
@@ -107,19 +110,41 @@ def fill(
 def moments(
     values: NDArray[np.float64], first: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of values[first[t]..t] for every t, by running sums."""
-    lengths = np.diff(offsets)
-    # Sums run on from series to series: in units of each one's largest value none drowns another's digits.
-    size = np.maximum.reduceat(np.append(np.abs(values), 0.0), np.minimum(offsets[:-1], len(values)))
-    unit = np.repeat(np.where(size > 0, size, 1.0), lengths)
-    values = values / unit
-    rows = np.arange(len(values))
-    count = rows - first + 1.0
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    squares = np.concatenate([[0.0], np.cumsum(values * values)])
-    mean = (total[rows + 1] - total[first]) / count
-    variance = (squares[rows + 1] - squares[first]) / count - mean * mean
-    return mean * unit, np.sqrt(np.maximum(variance, 0.0)) * unit
+    """Mean and standard deviation of values[first[t]..t] for every t, at O(rows).
+
+    Rows are cut into blocks as long as the longest window, so that a window is the end of one block and the
+    beginning of the next; each part is summed from its own anchor and both are joined (Chan et al. 1979). So
+    nothing outside the window touches it, not even by rounding: a running sum over all rows would.
+    """
+    mean, squares = np.zeros(len(values)), np.zeros(len(values))
+    for a, b in pairwise(offsets.tolist()):
+        if b > a:
+            mean[a:b], squares[a:b] = _moments_of_one(values[a:b], first[a:b] - a)
+    return mean, np.sqrt(squares / (np.arange(len(values)) - first + 1.0))
+
+
+def _moments_of_one(
+    x: NDArray[np.float64], first: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and sums of squared deviations of one series."""
+    rows = np.arange(len(x))
+    size = int((rows - first).max()) + 1
+    begin = rows // size * size
+    end = np.minimum(begin + size, len(x)) - 1
+    n, k = rows - begin + 1.0, end[first] - first + 1.0  # how much of a window lies in its last and first block
+    head, head2 = (np.cumsum(part, axis=1).ravel()[: len(x)] for part in _blocks(x - x[begin], size))
+    tail, tail2 = (np.cumsum(part[:, ::-1], axis=1)[:, ::-1].ravel()[first] for part in _blocks(x - x[end], size))
+    two = first < begin  # otherwise the window is the beginning of one block alone
+    step = np.where(two, tail / k + x[end[first]] - head / n - x[begin], 0.0)
+    mean = x[begin] + head / n + step * k / (k + n)
+    squares = head2 - head**2 / n + np.where(two, tail2 - tail**2 / k, 0.0) + step**2 * k * n / (k + n)
+    return mean, np.maximum(squares, 0.0)
+
+
+def _blocks(x: NDArray[np.float64], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values and their squares in rows of one block each, zeros at the end."""
+    blocks = np.append(x, np.zeros(-len(x) % size)).reshape(-1, size)
+    return blocks, blocks**2
 
 
 def spread_of(
