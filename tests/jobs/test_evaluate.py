@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ from foretell.errors import InputError
 from foretell.jobs import Forecaster
 from foretell.jobs.forecasting.evaluation import cutoff_positions
 from foretell.jobs.forecasting.scores import Scores, mase_scale
+from foretell.sequences import build_panel, infer_schema, read_table
 
 HORIZON = 4
 TINY = {"hidden": 4, "epochs": 1, "context": 14}
@@ -114,9 +116,17 @@ def test_error_by_step(found):
     assert found.by_horizon["step"].unique().sort().to_list() == [1, 2, 3, 4]
 
 
-def normal_quantiles(probabilities):
-    sample = np.sort(np.random.default_rng(1).normal(size=400_000))
-    return np.quantile(sample, probabilities)
+def probabilities_of(levels):
+    tails = sorted((100 - level) / 200 for level in levels)
+    return (*tails, 0.5, *(1 - tail for tail in reversed(tails)))
+
+
+def crps_of(levels, forecast: NormalDist, truth):
+    probabilities = probabilities_of(levels)
+    quantiles = np.array([forecast.inv_cdf(p) for p in probabilities])
+    scores = Scores(probabilities, tuple(sorted(levels)), 1)
+    scores.add(np.broadcast_to(quantiles, (len(truth), 1, len(quantiles))), np.asarray(truth)[:, None], 1.0)
+    return scores.means()["crps"]
 
 
 @pytest.mark.parametrize("levels", [tuple(range(2, 99, 2)), (80.0, 95.0), (50.0, 80.0, 95.0)])
@@ -125,19 +135,23 @@ def test_crps_of_a_normal_forecast(levels):
 
     A few quantiles can only approximate it; 15 % is what careful weights reach with five of them.
     """
-    tails = sorted((100 - level) / 200 for level in levels)
-    probabilities = (*tails, 0.5, *(1 - tail for tail in reversed(tails)))
-    truth = np.random.default_rng(0).normal(size=(20_000, 1))
-    quantiles = np.broadcast_to(normal_quantiles(probabilities), (20_000, 1, len(probabilities)))
-    scores = Scores(probabilities, tuple(sorted(levels)), 1)
-    scores.add(quantiles, truth, 1.0)
-    assert scores.means()["crps"] == pytest.approx(1 / np.sqrt(np.pi), rel=0.15)
+    truth = np.random.default_rng(0).normal(size=20_000)
+    assert crps_of(levels, NormalDist(), truth) == pytest.approx(1 / np.sqrt(np.pi), rel=0.15)
 
 
-def test_a_point_forecasts_crps_is_its_absolute_error():
-    scores = Scores((0.1, 0.5, 0.9), (80.0,), 1)
-    scores.add(np.full((1, 1, 3), 2.0), np.array([[5.0]]), 1.0)
-    assert scores.means()["crps"] == pytest.approx(3.0)
+@pytest.mark.parametrize("at", [-3.0, -0.5, 0.0, 1.0, 4.0])
+@pytest.mark.parametrize(("levels", "tolerance"), [(tuple(range(2, 99, 2)), 0.03), ((50.0, 80.0, 95.0), 0.2)])
+def test_crps_of_one_value_against_the_closed_form(levels, tolerance, at):
+    """Gneiting & Raftery 2007, equation 21: s (z (2 F(z) - 1) + 2 f(z) - 1 / sqrt(pi)) of a value z s off the mean."""
+    normal, spread = NormalDist(), 2.5
+    closed = spread * (at * (2 * normal.cdf(at) - 1) + 2 * normal.pdf(at) - 1 / np.sqrt(np.pi))
+    assert crps_of(levels, NormalDist(7.0, spread), [7.0 + at * spread]) == pytest.approx(closed, rel=tolerance)
+
+
+def test_a_point_forecasts_crps_is_its_absolute_error_but_for_the_tails():
+    """Half of each outer tail is taken to cost nothing: .05 of each end at a level of 80, next to nothing at 99.9."""
+    assert crps_of((80.0,), NormalDist(2.0, 1e-9), [5.0]) == pytest.approx(3.0 * 0.9)
+    assert crps_of((50.0, 80.0, 99.9), NormalDist(2.0, 1e-9), [5.0]) == pytest.approx(3.0, rel=1e-3)
 
 
 def test_gaps_in_the_truth_do_not_count():
@@ -159,9 +173,15 @@ def test_mase_scale_by_hand():
 
 
 def test_cutoff_positions_by_hand():
-    lengths, earliest = np.array([40, 20, 13, 9]), np.array([30, 0, 0, 0])
-    positions = cutoff_positions(lengths, horizon=4, windows=3, step=4, earliest=earliest)
-    assert [p.tolist() for p in positions] == [[31, 35], [11, 15], [8], []]
+    """Not before `earliest`, not before the eighth observation of every target, at row 7 if there is no gap."""
+    lengths, earliest = [40, 20, 13, 9, 40], np.array([30, 0, 0, 0, 0])
+    shops = [pl.DataFrame({"shop": [f"{n}"] * size, "ds": range(size)}) for n, size in enumerate(lengths)]
+    frame = pl.concat(shops).with_columns(y=pl.lit(1.0), z=pl.lit(2.0))
+    late = (pl.col("shop") == "4") & (pl.col("ds") < 25)  # of this target the eighth is row 32
+    table = read_table(frame.with_columns(z=pl.when(late).then(None).otherwise("z")))
+    panel = build_panel(table, infer_schema(table, time="ds", series="shop", target=("y", "z")))
+    positions = cutoff_positions(panel, horizon=4, windows=3, step=4, earliest=earliest)
+    assert [p.tolist() for p in positions] == [[31, 35], [7, 11, 15], [8], [], [35]]
 
 
 def test_several_series_and_targets(rich):

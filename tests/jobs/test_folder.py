@@ -10,6 +10,7 @@ import pytest
 import foretell
 from foretell.errors import InputError
 from foretell.jobs import Forecaster, load
+from foretell.jobs.forecasting.folder import without_password
 from foretell.store import write_model
 
 HORIZON = 4
@@ -126,6 +127,21 @@ def test_saving_removes_the_checkpoints_of_its_own_run(plain_table, tmp_path):
     assert (tmp_path / "model" / "checkpoint").is_dir()
     model.save(tmp_path / "model")
     assert not (tmp_path / "model" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://ada:secret@host:5432/shop", "postgresql://ada@host:5432/shop"),
+        ("postgresql://ada:@host/shop", "postgresql://ada@host/shop"),
+        ("postgresql://ada@host/shop", "postgresql://ada@host/shop"),
+        ("postgresql://host:5432/shop", "postgresql://host:5432/shop"),
+        ("sqlite:///shop.db", "sqlite:///shop.db"),
+        ("data/a:b@c.csv", "data/a:b@c.csv"),
+    ],
+)
+def test_a_stored_address_has_no_password(address, shown):
+    assert without_password(address) == shown
 
 
 def test_describe_and_facts(rich):

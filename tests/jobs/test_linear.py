@@ -40,6 +40,10 @@ def scaled(series, context):
     return tracks, ends - 30, ends
 
 
+def fit(tracks, contexts, train, stop, are_positive=False):
+    return fit_linear(tracks, contexts, HORIZON, train, stop, are_positive)
+
+
 def ar2(count, seed=0, noise=1.0):
     rng = np.random.default_rng(seed)
     values = np.zeros(count)
@@ -49,11 +53,14 @@ def ar2(count, seed=0, noise=1.0):
 
 
 def by_hand(tracks: Tracks, context: int, stop: int, penalty: float) -> np.ndarray:
-    """Ridge regression with a free intercept over every usable row of one series: [L + E + 1, H]."""
+    """Ridge regression with a free intercept over every usable row of one series: [L + E + 1, H].
+
+    Of a row's horizon at least half must have been observed; its gaps hold their last value.
+    """
     usable = [
         t
         for t in range(min(context // 2, stop // 4), stop - HORIZON)
-        if tracks.usable[0, t] and tracks.observed[0, t + 1 : t + 1 + HORIZON].all()
+        if tracks.usable[0, t] and tracks.observed[0, t + 1 : t + 1 + HORIZON].mean() >= 0.5
     ]
     inputs, goals = [], []
     for t in usable:
@@ -74,7 +81,7 @@ def test_ridge_is_least_squares_with_rows_of_penalty(monkeypatch):
     values[90:95] = np.nan
     tracks, train, stop = scaled([values], 8)
     monkeypatch.setattr("foretell.jobs.forecasting.linear.PENALTIES", (1e-2,))
-    found = fit_linear(tracks, [8], HORIZON, train, stop)
+    found = fit(tracks, [8], train, stop)
     expected = by_hand(tracks, 8, int(train[0]), 1e-2)
     inputs = window_inputs(tracks, 0, np.arange(100, 150), 0, 8)
     assert found(inputs) == pytest.approx(inputs @ expected[:-1] + expected[-1], abs=2e-3)
@@ -89,7 +96,7 @@ def test_a_shorter_context_has_no_weight_where_it_does_not_look(monkeypatch):
     tracks, train, stop = scaled([noise], 40)
     monkeypatch.setattr("foretell.jobs.forecasting.linear.NEAR", 0.0)
     monkeypatch.setattr("foretell.jobs.forecasting.linear.PENALTIES", (1e-4,))
-    both = fit_linear(tracks, [40, 5], HORIZON, train, stop)
+    both = fit(tracks, [40, 5], train, stop)
     assert both.weight.shape == (HORIZON, 40 + tracks.linear.shape[-1])
     assert not both.weight[:, :35].any()
     assert both.weight[:, 35:].any()
@@ -100,29 +107,31 @@ def test_near_equals_are_averaged(monkeypatch):
 
     def fitted(*penalties):
         monkeypatch.setattr("foretell.jobs.forecasting.linear.PENALTIES", penalties)
-        return fit_linear(tracks, [8], HORIZON, train, stop)
+        return fit(tracks, [8], train, stop)
 
     one, other = fitted(1e-4), fitted(1e-3)
-    monkeypatch.setattr("foretell.jobs.forecasting.linear.NEAR", 9.0)
-    both = fitted(1e-4, 1e-3)
-    assert both.weight == pytest.approx((one.weight + other.weight) / 2)
-    assert both.error == min(one.error, other.error)
+    assert max(one.error, other.error) < 0.9  # naive is not near
+    assert fitted(1e-4, 1e-3).weight == pytest.approx((one.weight + other.weight) / 2)
+    monkeypatch.setattr("foretell.jobs.forecasting.linear.NEAR", 9.0)  # now it is
+    with_naive = fitted(1e-4, 1e-3)
+    assert with_naive.weight == pytest.approx((one.weight + other.weight) / 3)
+    assert with_naive.error == min(one.error, other.error)
 
 
 def test_validation_picks_the_context_that_sees_the_season():
     season = np.tile(np.random.default_rng(1).normal(size=12), 40)
     values = season + 0.05 * np.random.default_rng(2).normal(size=480)
     tracks, train, stop = scaled([values], 24)
-    both = fit_linear(tracks, [24, 4], HORIZON, train, stop)
-    long = fit_linear(tracks, [24], HORIZON, train, stop)
-    short = fit_linear(tracks, [4], HORIZON, train, stop)
+    both = fit(tracks, [24, 4], train, stop)
+    long = fit(tracks, [24], train, stop)
+    short = fit(tracks, [4], train, stop)
     assert long.error < 0.5 * short.error
     assert both.error == pytest.approx(long.error, rel=0.05)
 
 
 def test_a_sine_is_continued_exactly():
     tracks, train, stop = scaled([np.sin(np.arange(600) * 2 * np.pi / 17)], 34)
-    found = fit_linear(tracks, [34], HORIZON, train, stop)
+    found = fit(tracks, [34], train, stop)
     rows = np.arange(570, 590)
     goal, known = scaled_targets(tracks, 0, rows, HORIZON, 600)
     assert known.all()
@@ -133,7 +142,7 @@ def test_a_sine_is_continued_exactly():
 def test_an_autoregression_is_predicted_as_well_as_its_own_equation_does():
     values = ar2(3000)
     tracks, _, stop = scaled([values], 6)
-    found = fit_linear(tracks, [6], HORIZON, stop - 1000, stop)
+    found = fit(tracks, [6], stop - 1000, stop)
     rows = np.arange(2100, 2990)
     guess = found(window_inputs(tracks, 0, rows, 0, 6))[:, 0] * tracks.spread[0, rows] + values[rows]
     truth = 1.2 * values[rows] - 0.6 * values[rows - 1]
@@ -144,19 +153,50 @@ def test_an_autoregression_is_predicted_as_well_as_its_own_equation_does():
 def test_on_a_random_walk_it_repeats_the_last_value():
     walk = np.cumsum(np.random.default_rng(0).normal(size=3000))
     tracks, _, stop = scaled([walk], 10)
-    assert fit_linear(tracks, [10], HORIZON, stop - 600, stop).error == pytest.approx(1.0, abs=0.03)
+    found = fit(tracks, [10], stop - 600, stop)
+    assert found.error == pytest.approx(1.0, abs=0.03)
+    assert found.error <= 1.0  # naive itself is a candidate
+
+
+def test_where_naive_is_best_by_far_it_is_the_solution():
+    """The swing that was fitted ends where validation begins."""
+    values = np.concatenate([np.tile([0.0, 1.0], 100), np.repeat([5.0, 6.0], 15)])
+    tracks, train, stop = scaled([values], 8)
+    found = fit(tracks, [8], train, stop)
+    assert not found.weight.any()
+    assert found.error == pytest.approx(1.0)
+
+
+def test_both_errors_count_where_all_values_are_positive():
+    """In units of the step, and as sMAPE's; the mean of the two, each relative to naive."""
+    tracks, train, stop = scaled([10 + ar2(300)], 8)
+    steps_alone, both = (fit(tracks, [8], train, stop, positive).error for positive in (False, True))
+    assert steps_alone != both
+    assert steps_alone == pytest.approx(both, rel=0.2)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75])
+def test_a_series_full_of_gaps_is_still_fitted(share):
+    """Gaps hold their last value: origins are fitted while half of their horizon is there."""
+    values = 5 * np.sin(np.arange(600) * 2 * np.pi / 12)
+    values[np.arange(600) % 4 >= 4 * share] = np.nan
+    tracks, train, stop = scaled([values], 24)
+    assert fit(tracks, [24], train, stop).error < 0.6
 
 
 def test_nothing_from_the_validation_rows_on_enters_the_solution(monkeypatch):
+    """Where validation rules nothing out, that is: it chooses among the solutions, naive being one."""
     monkeypatch.setattr("foretell.jobs.forecasting.linear.PENALTIES", (1e-3,))
+    monkeypatch.setattr("foretell.jobs.forecasting.linear.NEAR", 1e6)
     values = ar2(300)
     other = values.copy()
     other[-30:] += 1000
     found = []
     for series in (values, other):
         tracks, train, stop = scaled([series], 8)
-        found.append(fit_linear(tracks, [8], HORIZON, train, stop))
+        found.append(fit(tracks, [8], train, stop))
     assert (found[0].weight == found[1].weight).all()
+    assert found[0].weight.any()
     assert found[0].error != found[1].error
 
 
@@ -167,7 +207,7 @@ def test_nothing_from_the_stop_on_enters_at_all():
     found = []
     for series in (values, other):
         tracks, train, stop = scaled([series], 8)
-        found.append(fit_linear(tracks, [8, 4], HORIZON, train - 20, stop - 20))
+        found.append(fit(tracks, [8, 4], train - 20, stop - 20))
     assert (found[0].weight == found[1].weight).all()
     assert found[0].error == found[1].error
 
@@ -203,6 +243,6 @@ def test_origins_are_usable_thinned_and_include_the_newest():
 
 def test_series_without_a_usable_row_give_a_solution_of_zeros():
     tracks, train, stop = scaled([np.full(60, 2.0)], 8)
-    found = fit_linear(tracks, [8], HORIZON, train, stop)
+    found = fit(tracks, [8], train, stop)
     assert not found.weight.any()
     assert not found.bias.any()

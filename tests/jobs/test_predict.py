@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from foretell import charts
 from foretell.errors import InputError
 from foretell.jobs import Forecaster
 
@@ -187,9 +188,40 @@ def test_before_fit():
             getattr(Forecaster(HORIZON), verb)()
 
 
-def test_the_report_of_a_model_with_known_covariates(rich, tmp_path):
+@pytest.fixture
+def reported(monkeypatch):
+    """What the reports written since show."""
+    contents, write = [], charts.write_report
+
+    def spy(shown, path):
+        contents.append(shown)
+        return write(shown, path)
+
+    monkeypatch.setattr(charts, "write_report", spy)
+    return contents
+
+
+def test_the_report_of_a_model_with_known_covariates(rich, future, tmp_path, reported):
     """Without the future of those columns there is no forecast to show, but there is everything else."""
-    assert rich.report(tmp_path / "report.html").stat().st_size > 10_000
+    assert rich.report(tmp_path / "without.html").stat().st_size > 10_000
+    assert rich.report(tmp_path / "with.html", future).stat().st_size > 10_000
+    without, given = reported
+    assert without.forecast.is_empty()
+    assert given.forecast["y_hat"].equals(rich.predict(known=future)["y_hat"])
+    assert len(without.windows) == len(given.windows) > 0
+    assert without.gates.equals(given.gates)
+
+
+def test_the_report_needs_no_known_columns_if_the_model_has_none(plain, tmp_path, reported):
+    plain.report(tmp_path / "report.html")
+    assert reported[0].forecast["y_hat"].equals(plain.predict()["y_hat"])
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_report_refuses_known_columns_that_the_model_has_not(plain, future, tmp_path):
+    with pytest.raises(InputError, match="known="):
+        plain.report(tmp_path / "report.html", known=future)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("scale", [(3.0, 0.0), (0.25, -70.0), (1e6, -1e7), (1e-6, 0.0)])
@@ -231,7 +263,7 @@ def test_a_constant_series_goes_on(make_daily, value):
     assert math.isfinite(model.evaluate().summary["mae"][0])
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7, 9, 12])
+@pytest.mark.parametrize("rows", [2, 7, 9, 12])
 def test_a_short_series_beside_a_long_one(make_daily, weekly, rows):
     long = make_daily(weekly(160)).with_columns(shop=pl.lit("long"))
     short = make_daily(weekly(rows, seed=2)).with_columns(shop=pl.lit("short"))
@@ -243,20 +275,27 @@ def test_a_short_series_beside_a_long_one(make_daily, weekly, rows):
     assert len(model.evaluate().windows) == 10 * HORIZON
 
 
-def test_a_series_of_one_row_is_not_forecast_with_certainty(make_daily, weekly):
+def test_a_series_of_one_value_has_no_intervals(make_daily, weekly):
+    """It says nothing about how far the next may lie from it: empty cells, not certainty."""
     long = make_daily(weekly(160)).with_columns(shop=pl.lit("long"))
-    short = make_daily([4.0]).with_columns(shop=pl.lit("short"))
-    frame = fit(pl.concat([long, short]), series="shop").predict().filter(pl.col("unique_id") == "short")
-    assert (frame["hi-80"] - frame["lo-80"]).min() > 1e-3
+    short = make_daily([4.0, np.nan]).with_columns(shop=pl.lit("short"))
+    model = fit(pl.concat([long, short]), series="shop")
+    frame = model.predict().filter(pl.col("unique_id") == "short")
+    assert frame["y_hat"].to_list() == pytest.approx([4.0] * HORIZON)
+    ends = [name for name in QUANTILES if name != "y_hat"]
+    assert frame.select(pl.col(ends).is_null().all()).row(0) == (True,) * 4
+    assert sane(model.predict().filter(pl.col("unique_id") == "long"))
+    assert len(model.evaluate().windows) == 10 * HORIZON
 
 
 def test_a_series_without_any_value_is_not_given_one(make_daily, weekly):
-    """Nothing was ever seen of it: an InputError or empty cells, not zeros with certainty."""
+    """Nothing was ever seen of it: empty cells, not zeros with certainty."""
     long = make_daily(weekly(160)).with_columns(shop=pl.lit("long"))
     never = make_daily(np.full(160, np.nan)).with_columns(shop=pl.lit("never"))
     frame = fit(pl.concat([long, never]), series="shop").predict()
     assert sane(frame.filter(pl.col("unique_id") == "long"))
-    assert frame.filter(pl.col("unique_id") == "never")["y_hat"].is_null().all()
+    never = frame.filter(pl.col("unique_id") == "never").select(QUANTILES)
+    assert never.null_count().row(0) == (HORIZON,) * len(QUANTILES)
 
 
 def test_gaps_everywhere(make_daily, weekly):
@@ -266,6 +305,25 @@ def test_gaps_everywhere(make_daily, weekly):
     assert sane(model.predict())
     assert model.predict()["ds"][0] == date(2024, 1, 1) + timedelta(days=200)
     assert sane(model.evaluate().windows)
+
+
+def test_how_long_a_gap_lasts_is_an_input(rich, rows, future):
+    """The same values, once observed, once held through a gap: only the gap tells them apart."""
+    late = (pl.col("shop") == "b") & (pl.int_range(pl.len()).over("shop") >= pl.len().over("shop") - 3)
+    missing = rows.with_columns(y1=pl.when(late).then(None).otherwise("y1"))
+    held = missing.with_columns(pl.col("y1").fill_null(strategy="forward").over("shop"))
+    held = held.with_columns(y1=pl.when(late).then("y1").otherwise(rows["y1"]))
+    one, other = (rich.predict(table, known=future).filter(target="y1") for table in (missing, held))
+    differs = one["y_hat"] != other["y_hat"]
+    assert set(one.filter(differs)["unique_id"]) == {"b"}
+
+
+def test_a_jump_after_a_constant_past_does_not_blow_up_the_intervals(make_daily):
+    """A constant has no spread, so nothing can be learned in units of it."""
+    sold = np.concatenate([np.zeros(60), 5 + np.random.default_rng(0).normal(size=140)])
+    model = fit(make_daily(sold))
+    assert model.training_["validation"].max() < 10
+    assert model.predict().select(QUANTILES).to_numpy().max() < 20
 
 
 def test_a_signal_with_every_second_row_missing_is_still_learned(make_daily, weekly):
@@ -289,10 +347,11 @@ def test_infinite_values(plain_table, value, word):
         fit(table)
 
 
-def test_values_beyond_single_precision_are_refused_or_forecast(make_daily, weekly):
-    """The network computes in float32, whose largest number is 3.4e38."""
-    frame = fit(make_daily(1e40 * weekly(160))).predict()
-    assert sane(frame)
+def test_values_too_large_for_single_precision_are_refused(make_daily, weekly):
+    """The network computes in float32, whose largest number is 3.4e38, and squares."""
+    with pytest.raises(InputError, match=r"polars frame: the target reaches 5\.\d+e\+40; .* below 1e\+30"):
+        fit(make_daily(1e40 * weekly(160)))
+    assert sane(fit(make_daily(1e29 * weekly(160))).predict())
 
 
 def test_duplicated_times(plain_table):

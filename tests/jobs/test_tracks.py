@@ -46,18 +46,19 @@ def tracks_of(series, context=6, how="none"):
 
 
 def by_hand(values, context, log=False):
-    """(value, spread, usable, roughness, reach) of each row of one series, by the definitions, in float64."""
+    """(value, gap, spread, usable, roughness, reach) of each row of one series, by the definitions, in float64."""
     seen = [v for v in values if np.isfinite(v)]
     origin = seen[0] if seen else 0.0
-    history, count, rows = [], 0, []
+    history, count, gap, rows = [], 0, 0, []
     for value in values:
         count += np.isfinite(value)
+        gap = 0 if np.isfinite(value) else gap + 1
         history.append(value - origin if np.isfinite(value) else (history[-1] if history else 0.0))
         window = np.array(history[-context:])
         spread = window.std() + SPREAD_FLOOR * np.std(history) + LOG_FLOOR * log
         usable = count >= MIN_HISTORY and spread > 1e-6
         roughness = np.abs(np.diff(window)).mean() if len(window) > 1 else 0.0
-        rows.append((history[-1], spread, usable, roughness, np.mean(history) - history[-1]))
+        rows.append((history[-1], gap, spread, usable, roughness, np.mean(history) - history[-1]))
     return origin, rows
 
 
@@ -68,8 +69,9 @@ def test_every_row_of_every_series(series, context):
     for number, values in enumerate(series):
         origin, rows = by_hand(values, context)
         assert tracks.origin[0, number] == origin
-        for given_value, (value, spread, usable, roughness, reach) in zip(values, rows, strict=True):
+        for given_value, (value, gap, spread, usable, roughness, reach) in zip(values, rows, strict=True):
             assert tracks.observed[0, row] == np.isfinite(given_value)
+            assert tracks.gap[0, row] == gap
             assert tracks.values[0, row] == pytest.approx(value, abs=1e-4)
             assert tracks.spread[0, row] == pytest.approx(spread, abs=1e-5, rel=1e-4)
             if usable:  # elsewhere rounding may stand for a spread, and nothing is learned there
@@ -180,7 +182,7 @@ def test_a_column_that_begins_late_is_scaled_alike_row_by_row():
     column = np.concatenate([np.full(10, np.nan), 50 + np.random.default_rng(0).normal(size=20)])
     panel = make_panel([[1.0] * 30], past=column.tolist())
     whole = scaled_numbers(panel.past.numbers, panel)
-    sums = np.array([[10.0, 0.0, 0.0, 0.0, 0.0]])  # ten rows without a value
+    sums = np.array([[10.0, 0.0, 0.0, 0.0, np.nan]])  # ten rows without a value
     for t in range(10, 30):
         scaled, sums = scaled_present(sums, column[t : t + 1])
         assert scaled == pytest.approx(whole[t], abs=1e-4)

@@ -42,7 +42,7 @@ def make_steps(config: ForecastConfig, time: int = T, seed: int = 0) -> Steps:
     h = config.horizon
     return Steps(
         values=numbers(B, config.context - 1 + time),
-        observed=torch.ones(time, B),
+        gap=torch.randint(0, 4, (time, B), generator=g).float(),
         level=numbers(time, B),
         spread=numbers(time, B).exp(),
         linear=numbers(time, B, config.linear),
@@ -110,7 +110,7 @@ def test_two_halves_with_the_state_between_make_the_whole():
     def part(a: int, b: int) -> Steps:
         by_step = {
             name: getattr(whole, name)[a:b]
-            for name in ("observed", "level", "spread", "linear", "calendar", "past", "past_codes")
+            for name in ("gap", "level", "spread", "linear", "calendar", "past", "past_codes")
         }
         ahead = {name: getattr(whole, name)[a : b + H] for name in ("known", "known_codes")}
         return replace(whole, values=whole.values[:, a : b + L - 1], **by_step, **ahead)
@@ -129,7 +129,7 @@ def test_every_input_is_read(name):
     assert not torch.equal(network(steps)[0], network(replace(steps, **{name: other}))[0])
 
 
-@pytest.mark.parametrize("name", ["linear", "calendar", "past", "observed", "level"])
+@pytest.mark.parametrize("name", ["linear", "calendar", "past", "gap", "level"])
 def test_no_answer_depends_on_a_later_step(name):
     network = make_network()
     steps = make_steps(network.config)

@@ -57,6 +57,7 @@ def fit_model(
         saved = Checkpoint(member_checkpoint(checkpoint, member)) if checkpoint else None
         plan = _plan(settings, task, seed, FINE_TUNING if warm else 1.0)
         curves.append(train(network, task, plan, saved, progress))
+        _forget_identities(network, task)
         tasks.append(task)
     return replace(draft, widening=_calibrate(list(draft.networks), tasks[0], settings)), cut, curves
 
@@ -154,6 +155,17 @@ def _residual_quantiles(start: Start, cut: Split, settings: Settings) -> Tensor:
     together = np.where(np.isfinite(together).any(axis=0), together, 0.0)
     quantiles = np.nanquantile(together - np.nanmedian(together, axis=0), settings.quantiles, axis=0)
     return torch.from_numpy(np.diff(quantiles, axis=0).T.astype(np.float32).copy())
+
+
+@torch.no_grad()
+def _forget_identities(network: ForecastNetwork, task: ForecastTask) -> None:
+    """Make every track a stranger to the network if validation is the better for it."""
+    if network.identity is None:
+        return
+    known, weights = task.validate(network), network.identity.weight.clone()
+    network.identity.weight[:] = weights[0]
+    if not task.validate(network) < known:
+        network.identity.weight[:] = weights
 
 
 def _plan(settings: Settings, task: ForecastTask, seed: int, share: float = 1.0) -> Plan:

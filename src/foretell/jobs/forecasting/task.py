@@ -15,7 +15,7 @@ from foretell.networks.forecast import ForecastNetwork, State, Steps
 from foretell.networks.quantiles import pinball
 from foretell.training.lanes import chunks, count_chunks
 
-STRANGER = 0.1  # share of tracks trained without their identity, so that a new series has a place to stand
+STRANGER = 0.5  # share of tracks trained without their identity: a new series has none, an old one may not need it
 WARM_UP = 256  # steps that bring a fresh state up to the validation rows
 VALIDATION_STEPS = 200_000  # about the most that one validation reads
 TRACKS_AT_ONCE = 64
