@@ -19,7 +19,7 @@ from foretell.jobs.forecasting.memory import remember
 from foretell.jobs.forecasting.model import Model
 from foretell.jobs.forecasting.predicting import ends, forecast, forecast_frame
 from foretell.jobs.forecasting.settings import Settings
-from foretell.jobs.forecasting.splits import split
+from foretell.jobs.forecasting.splits import check_size, split
 from foretell.jobs.forecasting.streaming import Stream
 from foretell.jobs.forecasting.updating import take_in
 from foretell.sequences import (
@@ -174,7 +174,7 @@ class Forecaster:
         kind, ids, memory = self._kind, self._ids, self._memory
         if data is not None:
             table = read_table(data)
-            panel = build_panel(table, model.schema)
+            panel = _checked_panel(table, model.schema)
             kind, ids, memory = table.kind, panel.ids, remember(model, panel)
         ahead = None
         if known is not None:
@@ -233,22 +233,23 @@ class Forecaster:
         """Take in new rows of known series, without training: the next `predict` starts after them."""
         model = self._fitted()
         table = read_table(data)
-        take_in(model, self._memory, self._ids, build_panel(table, model.schema), table)
+        take_in(model, self._memory, self._ids, _checked_panel(table, model.schema), table)
         self._panel = None  # it ends before the rows taken in
         return self
 
-    def report(self, path: str | Path, known: Any = None, *, png: bool = False) -> Path:
+    def report(self, path: str | Path, known: Any = None, *, data: Any = None, png: bool = False) -> Path:
         """Write report.html, which opens without a network, and on request a PNG of each chart beside it.
 
-        It shows the forecast if `known` is given or the model needs none.
+        It shows the forecast if `known` is given or the model needs none. `data` is the table fitted on, needed
+        where the model has neither it nor the file it came from.
         """
         from foretell.charts import write_png, write_report
 
         model = self._fitted()
-        panel, _, _ = self._panel_of(None, "report")
+        panel, _, _ = self._panel_of(data, "report")
         evaluation = None
         if model.fitted.windows:
-            found = self.evaluate(windows=model.fitted.windows)
+            found = self.evaluate(data, windows=model.fitted.windows)
             frames: dict[str, Any] = {name: read_table(getattr(found, name)).frame for name in FRAMES}
             evaluation = replace(found, **frames)
         can_forecast = known is not None or not model.schema.known
@@ -298,7 +299,7 @@ class Forecaster:
         if source is None:
             raise InputError(f"{verb}: the model holds no table; give one as data=.")
         table = read_table(source, query=self._record.query if data is None else None)
-        return build_panel(table, model.schema), table.kind, table.name
+        return _checked_panel(table, model.schema), table.kind, table.name
 
     def _seen(self, panel: Panel) -> NDArray[np.int64]:
         """How many rows of each series end no later than those of the training; 0 for one not trained on."""
@@ -308,6 +309,12 @@ class Forecaster:
             times = panel.times(series, 0, int(panel.lengths[series])).astype(np.int64)
             counts.append(np.searchsorted(times, until[name], side="right") if name in until else 0)
         return np.array(counts, np.int64)
+
+
+def _checked_panel(table: Table, schema: Schema) -> Panel:
+    panel = build_panel(table, schema)
+    check_size(panel, table.name)
+    return panel
 
 
 def _series_number(ids: tuple[str, ...], name: str, caller: str) -> int:

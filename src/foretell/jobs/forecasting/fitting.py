@@ -27,6 +27,7 @@ from foretell.training.loop import Epoch, Plan, Progress, own_randomness, train
 STEPS = 1500  # optimizer steps that a training aims at when the user does not say how many epochs
 EPOCHS = (3, 20)  # and the fewest and most epochs they may make
 RATE, RATE_BATCH = 4e-3, 4096  # learning rate at a batch of so many steps
+ALIKE = ("targets", "past", "known", "static", "categories", "frequency")  # of a schema, for fine-tuning
 FINE_TUNING = 0.25  # of the learning rate, for weights that were trained already
 SMALL_BATCH = 1024  # steps of a batch below which a second thread only waits
 RESIDUALS = 4000  # origins from which the first interval widths are read
@@ -76,11 +77,19 @@ def _from_start(panel: Panel, schema: Schema, settings: Settings, cut: Split) ->
 
 def _from_model(warm: Model, panel: Panel, schema: Schema, settings: Settings, cut: Split) -> Model:
     """A copy of a trained model, to go on from; InputError if the table is of another make."""
-    fitted = warm.fitted.model_copy(update={"validation": cut.validation, "windows": cut.windows})
-    if _config(panel, schema, settings, fitted) != warm.config or panel.ids != warm.ids:
+    new = {"validation": cut.validation, "windows": cut.windows, "nonnegative": _nonnegative(panel, cut)}
+    fitted = warm.fitted.model_copy(update=new)
+    is_alike = all(getattr(schema, name) == getattr(warm.schema, name) for name in ALIKE)
+    if not is_alike or panel.ids != warm.ids or _config(panel, schema, settings, fitted) != warm.config:
         raise InputError(
             f"{schema.source}: its series, columns or categories are not those this model was fitted on, so its "
             "weights cannot be fine-tuned; leave warm=True out."
+        )
+    logs = np.array([how == "log" for how in fitted.scaling.transform])
+    if (lowest_seen(panel, cut.stop)[logs] <= 0).any():
+        raise InputError(
+            f"{schema.source}: a target falls to zero or below, but the model forecasts its logarithm; leave "
+            "warm=True out."
         )
     return replace(warm, schema=schema, fitted=fitted, networks=copy.deepcopy(warm.networks))
 
@@ -95,12 +104,18 @@ def _findings(panel: Panel, start: Start, cut: Split, cycles: tuple[int, ...], c
         scaling=start.scaling,
         seasons=cycles,
         calendar=columns,
-        nonnegative=tuple((lowest_seen(panel, cut.stop) >= 0).tolist()),
+        nonnegative=_nonnegative(panel, cut),
         validation=cut.validation,
         windows=cut.windows,
         static_mean=tuple(mean.tolist()),
         static_deviation=tuple(np.where(deviation > 0, deviation, 1.0).tolist()),
     )
+
+
+def _nonnegative(panel: Panel, cut: Split) -> tuple[bool, ...]:
+    """Which targets were seen, and never below zero."""
+    lowest = lowest_seen(panel, cut.stop)
+    return tuple(((lowest >= 0) & np.isfinite(lowest)).tolist())
 
 
 def _config(panel: Panel, schema: Schema, settings: Settings, fitted: Fitted) -> ForecastConfig:

@@ -96,7 +96,7 @@ def member_checkpoint(folder: Path, member: int) -> Path:
 
 def without_password(source: str) -> str:
     """A database address without its password: a model folder is for sharing."""
-    return re.sub(r"(://[^:/@]+):[^@]*@", r"\1@", source)
+    return re.sub(r"([?&]password=)[^&]*", r"\1", re.sub(r"(://[^:/@]*):[^/]*@", r"\1@", source))
 
 
 def read_run(folder: Path) -> Run:

@@ -29,11 +29,7 @@ class Split:
 def split(panel: Panel, settings: Settings, source: str) -> Split:
     """Cut every series; InputError if not even the longest has rows enough for the horizon."""
     lengths, horizon = panel.lengths, settings.horizon
-    largest = float(np.nanmax(np.abs(panel.y), initial=0.0))
-    if largest > LARGEST:
-        raise InputError(
-            f"{source}: the target reaches {largest:.3g}; give it in units that keep it below {LARGEST:g}."
-        )
+    check_size(panel, source)
     longest = int(lengths.max(initial=0))
     needed = 3 * horizon + MIN_HISTORY
     if longest < needed:
@@ -50,3 +46,12 @@ def split(panel: Panel, settings: Settings, source: str) -> Split:
     wanted = settings.validation or max(2 * horizon, int(VALIDATION * (longest - windows * horizon)))
     validation = np.minimum(wanted, (MOST_VALIDATION * left).astype(np.int64))
     return Split(stop - validation, stop, windows, int(validation.max(initial=0)))
+
+
+def check_size(panel: Panel, source: str) -> None:
+    """InputError for a target too large for single precision."""
+    largest = float(np.nanmax(np.abs(panel.y), initial=0.0))
+    if largest > LARGEST:
+        raise InputError(
+            f"{source}: the target reaches {largest:.3g}; give it in units that keep it below {LARGEST:g}."
+        )

@@ -201,5 +201,8 @@ def _number(name: str, value: Value) -> float:
     if isinstance(value, Real) and math.isnan(value):
         return math.nan
     if not isinstance(value, Real) or abs(value) > LARGEST:
-        raise InputError(f"step: column {name!r} must be a finite number, or None for a gap; got {value!r}.")
+        raise InputError(
+            f"step: column {name!r} must be a finite number of at most {LARGEST:g} in size, or None for a gap; "
+            f"got {value!r}."
+        )
     return float(value)

@@ -18,6 +18,7 @@ from foretell.sequences.panel import Panel
 Float32 = NDArray[np.float32]
 SPREAD_FLOOR = 0.01  # of the standard deviation so far: a flat window must not turn noise into a signal
 LOG_FLOOR = 0.02  # of the level, as a log-transformed target's changes are relative
+LEAST = 1e-30  # a constant has no spread, and must not be divided by zero
 MIN_HISTORY = 8  # observations before a step counts: two or three values say nothing about their spread
 LINEAR_LIMIT = 8.0  # bound on what the linear inputs beside the window may reach
 
@@ -86,7 +87,7 @@ def _one_target(panel: Panel, scaling: Scaling, calendar: Float32, target: int) 
     mean_so_far, deviation_so_far = moments(values, first, panel.offsets)
     count = np.cumsum(observed) - np.concatenate([[0], np.cumsum(observed)])[first]
     spread = spread_of(deviation, deviation_so_far, np.full(len(y), how == "log"))
-    usable = (count >= MIN_HISTORY) & (spread > 1e-9 * np.abs(values))  # more than rounding noise
+    usable = (count >= MIN_HISTORY) & (spread > np.maximum(1e-9 * np.abs(values), LEAST))  # more than rounding noise
     linear = linear_inputs(values, spread, roughness, mean_so_far, deviation_so_far, calendar)
     return values, observed, gap, spread, usable, linear, origin
 
@@ -152,7 +153,7 @@ def spread_of(
 ) -> NDArray[np.float64]:
     """The spread from the standard deviations of the window and of all rows so far; never zero."""
     spread: NDArray[np.float64] = deviation + SPREAD_FLOOR * deviation_so_far + LOG_FLOOR * is_log
-    return np.maximum(spread, 1e-30)
+    return np.maximum(spread, LEAST)
 
 
 def linear_inputs(

@@ -15,6 +15,7 @@ from foretell.sequences.frequency import show_time
 def take_in(model: Model, memory: Memory, ids: tuple[str, ...], panel: Panel, table: Table) -> None:
     """Run the streams of the panel's series over its rows; gaps before and between them count as missing rows."""
     first = [_first_position(model, memory, ids, panel, series, table) for series in range(len(panel.ids))]
+    after = []  # put in place only when every row has been taken in
     for series, name in enumerate(panel.ids):
         place = ids.index(name)
         stream = Stream(model, memory.of_series(place), name)
@@ -22,7 +23,9 @@ def take_in(model: Model, memory: Memory, ids: tuple[str, ...], panel: Panel, ta
             stream.step(None, forecast=False)
         for row in range(int(panel.offsets[series]), int(panel.offsets[series + 1])):
             stream.step(_row(model, panel, row), forecast=False)
-        memory.put(place, stream.save())
+        after.append((place, stream.save()))
+    for place, present in after:
+        memory.put(place, present)
 
 
 def _first_position(
