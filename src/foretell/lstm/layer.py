@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from foretell import native
 from foretell.errors import InputError, require
 from foretell.lstm import arguments, convert, operators, parameters
 from foretell.lstm.definition import State, Weights
@@ -52,6 +53,7 @@ class LSTM(nn.Module):
         **options: Unpack[OptionValues],
     ) -> None:
         super().__init__()
+        native.load()  # the one warning where the compiled core is missing comes at the first use, not at import
         arguments.check_sizes("LSTM", input_size, hidden_size, num_layers, proj_size, dropout)
         for name, flag in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
             require(isinstance(flag, bool), "LSTM", name, "True or False", flag)
