@@ -14,6 +14,7 @@ import polars as pl
 import foretell
 
 HORIZON, HIDDEN = 24, 64
+CONTEXT = 2 * HORIZON  # as the peer's
 SECONDS = 3.0  # of repetitions, for a median
 
 
@@ -41,7 +42,8 @@ def latency(table: pl.DataFrame) -> dict[str, float]:
 
 def fit(table: pl.DataFrame) -> foretell.Forecaster:
     """One epoch with the default network of 64 units; a small tail is left for validation."""
-    model = foretell.Forecaster(horizon=HORIZON, hidden=HIDDEN, epochs=1, windows=0, validation=10 * HORIZON)
+    sizes = {"horizon": HORIZON, "hidden": HIDDEN, "context": CONTEXT}
+    model = foretell.Forecaster(**sizes, epochs=1, windows=0, validation=10 * HORIZON)
     return model.fit(table, time="ds", target="y")
 
 

@@ -11,11 +11,15 @@ def spread_out(centre: Tensor, widths: Tensor) -> Tensor:
     Distances pass a softplus and are added up outwards from the median, so that quantiles rise by construction.
     """
     steps = functional.softplus(widths)
-    half = steps.shape[-1] // 2
-    above = steps[..., half:].cumsum(-1)
-    below = steps[..., :half].flip(-1).cumsum(-1).flip(-1)
-    middle = centre.unsqueeze(-1)
-    return torch.cat([middle - below, middle, middle + above], dim=-1)
+    count = steps.shape[-1]
+    # Quantile q lies above the median by the distances between them, below it by minus those: one small product
+    # instead of two cumulative sums, two flips and a concatenation, each of which goes through all of memory.
+    quantile, step = torch.arange(count + 1)[:, None], torch.arange(count)
+    above = (step >= count // 2) & (step < quantile)
+    below = (step < count // 2) & (step >= quantile)
+    signs = (above.to(steps.dtype) - below.to(steps.dtype)).to(steps.device)
+    everywhere = signs.new_ones(1, count + 1)  # as a product too: its gradient is one, not a slow narrow sum
+    return centre.unsqueeze(-1) @ everywhere + steps @ signs.T
 
 
 def pinball(quantiles: Tensor, target: Tensor, known: Tensor, probabilities: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,8 +30,10 @@ def pinball(quantiles: Tensor, target: Tensor, known: Tensor, probabilities: Ten
     error.
     """
     error = target.unsqueeze(-1) - quantiles
-    loss = torch.maximum(error * probabilities, error * (probabilities - 1)).mean(-1)
-    return 2 * (loss * known).sum(), known.sum()
+    with torch.no_grad():  # piecewise linear: the slope is a constant for the gradient
+        slope = (probabilities - (error < 0).to(error.dtype)).mul_(known.unsqueeze(-1))
+    total = torch.dot(error.flatten(), slope.flatten())
+    return 2 * total / len(probabilities), known.sum()
 
 
 def widths_for(distances: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ STRANGER = 0.5  # share of tracks trained without their identity: a new series h
 WARM_UP = 256  # steps that bring a fresh state up to the validation rows
 VALIDATION_STEPS = 200_000  # about the most that one validation reads
 TRACKS_AT_ONCE = 64
+MANY_CHUNKS = 150  # an epoch of more is cut into fewer, longer ones
 SKIP_RATE = 0.3  # the linear skip starts at its solution and need not move far
 
 
@@ -116,10 +117,11 @@ class ForecastTask:
 
 
 def batch_shape(lengths: NDArray[np.int64]) -> tuple[int, int]:
-    """Lanes and steps of a chunk: enough steps for memory, enough chunks an epoch for the optimizer."""
+    """Lanes and steps of a chunk: enough steps for memory, enough chunks an epoch for the optimizer, not more."""
     total = int(lengths.sum())
     time = int(np.clip(lengths.max(initial=1), 8, 64))
-    return int(np.clip(total // (time * 12), 1, 64)), time
+    lanes = int(np.clip(total // (time * 12), 1, 64))
+    return lanes, 2 * time if total > MANY_CHUNKS * lanes * time else time
 
 
 def _shown(lengths: NDArray[np.int64], validation: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
