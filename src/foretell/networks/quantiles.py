@@ -11,15 +11,21 @@ def spread_out(centre: Tensor, widths: Tensor) -> Tensor:
     Distances pass a softplus and are added up outwards from the median, so that quantiles rise by construction.
     """
     steps = functional.softplus(widths)
-    count = steps.shape[-1]
-    # Quantile q lies above the median by the distances between them, below it by minus those: one small product
-    # instead of two cumulative sums, two flips and a concatenation, each of which goes through all of memory.
-    quantile, step = torch.arange(count + 1)[:, None], torch.arange(count)
+    signs = outward(steps.shape[-1]).to(steps)
+    everywhere = signs.new_ones(1, len(signs) + 1)  # as a product too: its gradient is one, not a slow narrow sum
+    return centre.unsqueeze(-1) @ everywhere + steps @ signs
+
+
+def outward(count: int) -> Tensor:
+    """What each of `count` distances does to each quantile, [Q-1,Q]: 1 above the median, -1 below it, else 0.
+
+    One small product with it stands for two cumulative sums, two flips and a concatenation, each of which would
+    go through all of memory.
+    """
+    step, quantile = torch.arange(count)[:, None], torch.arange(count + 1)
     above = (step >= count // 2) & (step < quantile)
     below = (step < count // 2) & (step >= quantile)
-    signs = (above.to(steps.dtype) - below.to(steps.dtype)).to(steps.device)
-    everywhere = signs.new_ones(1, count + 1)  # as a product too: its gradient is one, not a slow narrow sum
-    return centre.unsqueeze(-1) @ everywhere + steps @ signs.T
+    return above.float() - below.float()
 
 
 def pinball(quantiles: Tensor, target: Tensor, known: Tensor, probabilities: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from foretell.networks.forecast import ForecastNetwork, Steps
+from foretell.networks.quantiles import outward
 
 Floats = NDArray[np.float32]
 
@@ -91,17 +92,27 @@ class Stepper:
             at += width
 
 
-def spread_out(centre: Floats, widths: Floats, shifts: Floats) -> Floats:
-    """Calibrated quantiles [C,H,Q], as `quantiles.spread_out` and `widen` make them; shifts [H,Q]."""
-    half = shifts.shape[1] // 2
-    steps = np.logaddexp(0.0, widths).reshape(*centre.shape, -1)
-    quantiles = centre[..., None] + shifts
-    quantiles[..., half + 1 :] += steps[..., half:].cumsum(-1)
-    quantiles[..., half - 1 :: -1] -= steps[..., half - 1 :: -1].cumsum(-1)
-    above, below = quantiles[..., half:], quantiles[..., half::-1]
-    np.maximum.accumulate(above, axis=-1, out=above)
-    np.minimum.accumulate(below, axis=-1, out=below)
-    return quantiles
+class Quantiles:
+    """Calibrated quantiles from a centre and raw widths, as `quantiles.spread_out` and `widen` make them."""
+
+    def __init__(self, shifts: Floats) -> None:
+        """`shifts` [H,Q]: how far calibration moves each quantile."""
+        self._shifts = shifts
+        self._outward = outward(shifts.shape[1] - 1).numpy()
+        self._may_cross = bool((np.diff(shifts, axis=1) < 0).any())
+
+    def __call__(self, centre: Floats, widths: Floats) -> Floats:
+        """centre [C,H], widths [C,H*(Q-1)] -> [C,H,Q]."""
+        steps = np.logaddexp(0.0, widths).reshape(*centre.shape, -1)
+        quantiles: Floats = steps @ self._outward
+        quantiles += centre[..., None]
+        quantiles += self._shifts
+        if self._may_cross:
+            middle = quantiles.shape[-1] // 2
+            above, below = quantiles[..., middle:], quantiles[..., middle::-1]
+            np.maximum.accumulate(above, axis=-1, out=above)
+            np.minimum.accumulate(below, axis=-1, out=below)
+        return quantiles
 
 
 def _with_embedded(numbers: Floats, tables: list[Floats], codes: NDArray[np.int64]) -> Floats:

@@ -14,7 +14,7 @@ from foretell.jobs.forecasting.covariates import scaled_present
 from foretell.jobs.forecasting.model import Memory, Model, shifts, widen
 from foretell.jobs.forecasting.predicting import calendar_rows, present, present_scale, unscale
 from foretell.jobs.forecasting.splits import LARGEST
-from foretell.jobs.forecasting.stepper import Stepper, spread_out
+from foretell.jobs.forecasting.stepper import Quantiles, Stepper
 from foretell.jobs.forecasting.tracks import transform
 from foretell.networks.forecast import CLIP
 
@@ -56,7 +56,8 @@ class Stream:
 
     def __init__(self, model: Model, memory: Memory, series: str) -> None:
         self.model, self.series = model, series
-        self._shifts = shifts(model.widening).numpy()
+        moves = shifts(model.widening).numpy()
+        self._quantiles, self._uncalibrated = Quantiles(moves), Quantiles(np.zeros_like(moves))
         self._logs = np.array([how == "log" for how in model.fitted.scaling.transform])
         self._has_logs = bool(self._logs.any())
         schema = model.schema
@@ -126,9 +127,8 @@ class Stream:
         covariates = (memory.past[0], memory.past_codes[0], memory.known[0], memory.known_codes[0])
         answers = [stepper.step(*inputs, *covariates) for stepper in self._steppers]
         if len(answers) == 1:
-            return spread_out(*answers[0], self._shifts), spread
-        still = np.zeros_like(self._shifts)
-        mean = np.mean([spread_out(*answer, still) for answer in answers], axis=0)
+            return self._quantiles(*answers[0]), spread
+        mean = np.mean([self._uncalibrated(*answer) for answer in answers], axis=0)
         return widen(torch.from_numpy(mean), self.model.widening).numpy(), spread
 
     def _present_calendar(self) -> NDArray[np.float32]:
