@@ -112,7 +112,7 @@ def present_scale(
     level = memory.window[:, -1].astype(np.float64)
     spread = spread_of(deviation, deviation_so_far, logs)
     linear = linear_inputs(level, spread, roughness, mean_so_far, deviation_so_far, calendar)
-    return spread.astype(np.float32), linear.astype(np.float32)
+    return spread.astype(np.float32), linear
 
 
 def _window_moments(window: NDArray[np.float32], rows: int) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def make_tracks(panel: Panel, scaling: Scaling, calendar: Float32) -> Tracks:
         gap=gap.astype(np.float32),
         spread=spread.astype(np.float32),
         usable=usable,
-        linear=linear.astype(np.float32),
+        linear=linear,
         origin=origin,
         offsets=panel.offsets,
         calendar=calendar,
@@ -163,14 +163,15 @@ def linear_inputs(
     mean_so_far: NDArray[np.float64],
     deviation_so_far: NDArray[np.float64],
     calendar: Float32,
-) -> NDArray[np.float64]:
+) -> Float32:
     """What the network sees beside the window, all in units of the spread, [N, 2 + F].
 
     The mean absolute step within the window, the mean so far, and the calendar at the size of the deviation so
     far: in the linear skip, these make a harmonic regression.
     """
-    inputs = np.empty((len(level), 2 + calendar.shape[-1]))
+    inputs = np.empty((len(level), 2 + calendar.shape[-1]), np.float32)  # the widest array: nothing is copied
     inputs[:, 0] = roughness / spread
     inputs[:, 1] = (mean_so_far - level) / spread
-    inputs[:, 2:] = calendar * (deviation_so_far / spread)[:, None]
-    return np.minimum(np.maximum(inputs, -LINEAR_LIMIT), LINEAR_LIMIT)
+    np.multiply(calendar, (deviation_so_far / spread).astype(np.float32)[:, None], out=inputs[:, 2:])
+    np.maximum(inputs, -LINEAR_LIMIT, out=inputs)
+    return np.minimum(inputs, LINEAR_LIMIT, out=inputs)
