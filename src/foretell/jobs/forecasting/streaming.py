@@ -150,14 +150,16 @@ class Stream:
         if not self._begun:  # nothing was observed before: here the track's origin lies
             begins = there & (memory.count == 0)
             memory.origin[begins] = values[begins]
+            self._begun = bool((there | (memory.count > 0)).all())
         memory.count += there
-        if not there.all():
-            self._begun = bool(memory.count.all())
+        if there.all():
+            memory.gap.fill(0)
+        else:
+            memory.gap[:] = np.where(there, 0, memory.gap + 1)
             values = np.where(there, values, memory.window[:, -1] + memory.origin)
         new = values - memory.origin
         memory.window[:, :-1] = memory.window[:, 1:]
         memory.window[:, -1] = new
-        memory.gap[:] = np.where(there, 0.0, memory.gap + 1)
         sums = memory.sums
         sums[:, 0] += 1
         sums[:, 1] += new
