@@ -57,7 +57,7 @@ class Training:
 
     level: Annotated[Words, _option(MODEL, "Levels of the intervals, such as 80,95.", "PERCENT")] = None
     windows: Annotated[int | None, _option(MODEL, "Horizons held out for the backtest.")] = None
-    validation: Annotated[int | None, _option(MODEL, "Rows to stop and calibrate with.")] = None
+    validation: Annotated[int | None, _option(MODEL, "Rows to choose the weights and calibrate with.")] = None
     season: Annotated[Words, _option(MODEL, "Lengths of seasons, such as 7,365.", "ROWS")] = None
     context: Annotated[int | None, _option(MODEL, "Rows that scaling and skip look back.")] = None
     hidden: Annotated[int | None, _option(MODEL, "Cells of a layer.")] = None

@@ -17,7 +17,7 @@ class Settings(BaseModel):
     horizon: int = Field(ge=1, le=10_000)  # steps ahead
     level: tuple[float, ...] = (80.0, 95.0)  # interval levels in percent
     windows: int = Field(10, ge=0)  # horizons at the end of each series held out for `evaluate`
-    validation: int | None = Field(None, ge=1)  # rows before those, for early stopping and calibration
+    validation: int | None = Field(None, ge=1)  # rows before those, to choose the weights and to calibrate
     season: tuple[int, ...] | None = None  # season lengths in steps, shortest first
     context: int | None = Field(None, ge=2)  # rows that local scaling and the linear skip look back
     hidden: int = Field(64, ge=1)
