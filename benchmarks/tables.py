@@ -1,27 +1,38 @@
-"""Remakes the tables of README.md, between `<!-- table: NAME -->` and `<!-- end -->`, from the results."""
+"""Remakes the tables of README.md and docs/, between `<!-- table: NAME -->` and `<!-- end -->`, from the results."""
 
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import results
 
-README = results.ROOT / "README.md"
+PAGES = (results.ROOT / "README.md", *sorted((results.ROOT / "docs").glob("*.md")))
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 PEERS = ("LSTM", "NHITS", "AutoETS", "Theta", "SeasonalNaive", "random walk")
+LSTM_COLUMNS = {
+    "train": ["train", "times", "best peer", "GF/s", "of sgemm"],
+    "infer": ["infer", "times", "best peer"],
+    "ragged": ["ragged", "times"],
+}
 MEASURES = {"smape": "sMAPE", "theils_u": "Theil's U"}  # the others are written in capitals
 
 
 def main() -> None:
     """Replace every marked table; a mark without results is an error."""
-    text = README.read_text()
-    README.write_text(MARKED.sub(lambda mark: mark[1] + _section(mark["name"]) + "\n" + mark[3], text))
+    made = {page: MARKED.sub(partial(_remade, page.name), page.read_text()) for page in PAGES}
+    for page, text in made.items():
+        page.write_text(text)
 
 
-def _section(name: str) -> str:
+def _remade(page: str, mark: re.Match[str]) -> str:
+    return f"{mark[1]}{_section(page, mark['name'])}\n{mark[3]}"
+
+
+def _section(page: str, name: str) -> str:
     if name not in TABLES or not (entries := results.read(name)):
-        sys.exit(f"{README.name}: no results for the table {name!r}; there are {', '.join(TABLES)}.")
+        sys.exit(f"{page}: no results for the table {name!r}; there are {', '.join(TABLES)}.")
     return f"\n{TABLES[name](entries)}\n\n{origin(name, entries)}\n"
 
 
@@ -102,6 +113,124 @@ def _demo(entry: Mapping[str, Any]) -> list[list[str]]:
     return [["foretell demo", f"{entry['seconds']:.0f} s", "", ""]]
 
 
+def speed_lstm(entries: Mapping[str, Any]) -> str:
+    """The shapes, the variants and the single figures: a table for each of them that there is something of."""
+    found = [_lstm_shapes(entries), _lstm_variants(entries), _lstm_figures(entries)]
+    missing = [
+        f"{name} in {question} ({why})"
+        for question, entry in entries.items()
+        for name, why in entry.get("not_run", {}).items()
+    ]
+    notes = [f"Not run: {', '.join(missing)}."] if missing else []
+    return "\n\n".join([results.as_table(rows) for rows in found if len(rows) > 1] + notes)
+
+
+def _lstm_shapes(entries: Mapping[str, Any]) -> list[list[str]]:
+    """One row a shape: for training, inference and ragged training our time, and how many times the best peer's."""
+    there = {name: entries[name] for name in ("train", "infer", "ragged") if name in entries}
+    rows = [["T, B, I, H, layers"]]
+    for name in there:
+        rows[0] += LSTM_COLUMNS[name]
+    for shape in dict.fromkeys(shape for entry in there.values() for shape in entry["shapes"]):
+        rows.append([shape.replace(",", ", ")])
+        for name, entry in there.items():
+            rows[-1] += _lstm_cells(entry["shapes"].get(shape), name)
+    for label, key in (("geometric mean", "geometric_mean"), ("smallest", "minimum")) if there else ():
+        rows.append([label])
+        for name, entry in there.items():
+            rows[-1] += [f"{entry[key]:.2f}" if column == "times" else "" for column in LSTM_COLUMNS[name]]
+    return rows
+
+
+def _lstm_cells(row: Mapping[str, Any] | None, question: str) -> list[str]:
+    if row is None:
+        return [""] * len(LSTM_COLUMNS[question])
+    shown = [milliseconds(row["ms"]["Foretell"]), f"{row['ratio']:.2f}"]
+    if question != "ragged":  # which has a single peer
+        shown.append(row["best_peer"])
+    return [*shown, f"{row['gflops']:.0f}", f"{row['share']:.0%}"] if question == "train" else shown
+
+
+def _lstm_variants(entries: Mapping[str, Any]) -> list[list[str]]:
+    """One row an option: training time and operations over the plain layer's, and the loop's time over ours."""
+    entry = entries.get("variants", {"variants": {}})
+    rows = [["option", "train", "over plain", "operations", "quotient", "a loop takes", "times"]]
+    for name, found in entry["variants"].items():
+        rows.append([name, milliseconds(found["ms"]["Foretell"])])
+        rows[-1] += [f"{found[key]:.2f}" for key in ("over_vanilla", "operations", "quotient")]
+        rows[-1] += [milliseconds(found["ms"]["loop"]), f"{found['loop_over_ours']:.0f}"]
+    return rows
+
+
+def _lstm_figures(entries: Mapping[str, Any]) -> list[list[str]]:
+    """One row a figure, with what it is measured against."""
+    makers = {"trace": _trace, "step": _step, "bf16": _bf16, "memory": _lstm_memory, "time": _time}
+    rows = [["", "Foretell", "beside it", ""]]
+    for name, make in makers.items():
+        rows += make(entries[name]) if name in entries else []
+    return rows
+
+
+def _trace(entry: Mapping[str, Any]) -> list[list[str]]:
+    with_gates, without = entry["ms"]["trace"], entry["ms"]["Foretell"]
+    beside = f"without {milliseconds(without)}"
+    return [["inference with all gates", milliseconds(with_gates), beside, f"{entry['ratio']:.2f} times as long"]]
+
+
+def _step(entry: Mapping[str, Any]) -> list[list[str]]:
+    rows = []
+    for hidden, found in entry["hidden"].items():
+        us, best = found["us"], found["best_peer"]
+        label = f"a step, B = 1, I = 8, H = {hidden}; numpy {us['Foretell, numpy']:.1f} us"
+        beside = f"{best} {us[best]:.1f} us"
+        rows.append([label, f"{us['Foretell']:.1f} us", beside, f"{found['ratio']:.1f} times as fast"])
+    return rows
+
+
+def _bf16(entry: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [
+            f"bfloat16 training, {shape}",
+            milliseconds(found["ms"]["Foretell"]),
+            f"our float32 {milliseconds(found['ms']['Foretell, float32'])}, {_best(found)}",
+            f"{found['over_float32']:.2f} times as fast",
+        ]
+        for shape, found in entry["shapes"].items()
+    ]
+
+
+def _best(found: Mapping[str, Any]) -> str:
+    return f"{found['best_peer']} {milliseconds(found['ms'][found['best_peer']])}"
+
+
+def milliseconds(value: float) -> str:
+    """Three digits, and never an exponent."""
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
+def _lstm_memory(entry: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [
+            f"memory of a training step, {shape}",
+            f"{found['mib']['foretell']:.0f} MiB",
+            f"torch.nn.LSTM {found['mib']['torch']:.0f} MiB",
+            f"{found['ratio']:.2f} times as much",
+        ]
+        for shape, found in entry["shapes"].items()
+    ]
+
+
+def _time(entry: Mapping[str, Any]) -> list[list[str]]:
+    long, short = (entry[key].split(",")[0] for key in ("long", "short"))
+    rows = []
+    for name, label in (("infer", "inference"), ("train", "training")):
+        us, ratio = entry[name]["us_per_step"], entry[name]["ratio"]["Foretell"]
+        label = f"{label}, a step of T = {int(long):,}"
+        beside = f"of T = {short}: {us[f'Foretell {short}']:.2f} us"
+        rows.append([label, f"{us[f'Foretell {long}']:.2f} us", beside, f"{ratio:.2f} times as long"])
+    return rows
+
+
 def origin(name: str, entries: Mapping[str, Any]) -> str:
     """The command that remakes a table, and where, when and from which commit its figures are."""
     script = "/".join(name.split("-", 1))
@@ -110,7 +239,7 @@ def origin(name: str, entries: Mapping[str, Any]) -> str:
     return f"`python benchmarks/{script}.py`, {'; '.join(machines)}; commit {', '.join(commits)}."
 
 
-TABLES = {"accuracy-forecast": accuracy_forecast, "speed-forecast": speed_forecast}
+TABLES = {"accuracy-forecast": accuracy_forecast, "speed-forecast": speed_forecast, "speed-lstm": speed_lstm}
 
 if __name__ == "__main__":
     main()

@@ -3,9 +3,11 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include "bindings.h"
 #include "foretell/cpu.h"
 
 NB_MODULE(_native, module) {
+  nanobind::set_leak_warnings(false);  // Python keeps cells until the process ends
   module.def("features", &foretell::features);
   module.def("variants", [] {
     std::vector<std::string_view> names;
@@ -15,4 +17,6 @@ NB_MODULE(_native, module) {
     return names;
   });
   module.def("active", [] { return foretell::active().name; });
+  bind_lstm(module);
+  bind_stepper(module);
 }

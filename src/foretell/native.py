@@ -14,6 +14,7 @@ def load() -> ModuleType | None:
 
     Raises InputError if the environment variable FORETELL_CPU names a variant that this machine does not run.
     """
+    importlib.import_module("torch")  # first, so that the core finds torch's OpenMP, and shares its threads
     try:
         core = importlib.import_module("foretell._native")
     except ImportError as error:

@@ -1,12 +1,13 @@
 """The tolerances of the cell's tests, and the variants that most of them go through."""
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from foretell.lstm import LSTM
+from foretell.lstm import LSTM, use_backend
 
 # Largest error allowed, as a share of the largest true value. Two programs that add the same products in
 # another order differ by a few units in the last place at each of the T steps: eps is 2e-16, 1e-7 and 8e-3.
@@ -59,6 +60,15 @@ def near(actual: Any, expected: Any) -> None:
 @pytest.fixture(scope="session")
 def assert_near() -> Callable[[Any, Any], None]:
     return near
+
+
+@pytest.fixture(scope="module")
+def native_only() -> Iterator[None]:
+    """Let the compiled kernels answer everything in a module of tests, or fail where they do not."""
+    if importlib.util.find_spec("foretell._native") is None:
+        pytest.skip("the compiled core was not built: no C++ compiler")
+    with use_backend("native"):
+        yield
 
 
 @pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from foretell.lstm import LSTM
+from foretell.lstm import LSTM, LSTMCell
+from foretell.lstm.philox import philox
 
 NOISY = [{"zoneout": 0.4}, {"recurrent_dropout": 0.4}, {"weight_drop": 0.4}]
 
@@ -37,6 +38,46 @@ def test_zoneout_keeps_the_given_share_of_units(make, x):
     for values, chance in ((steps.h, 0.2), (steps.c, 0.6)):
         kept = (values[1:] == values[:-1]).double().mean().item()
         assert abs(kept - chance) < 0.03  # 10,000 draws: six standard deviations
+
+
+def kept(seed, sequence, step, row, width, chances):
+    """Which units of h and which of c keep their old value, by the docstring of `Noise`."""
+    numbers = (torch.arange(width), torch.tensor(row), torch.tensor(step), torch.tensor(sequence))
+    words = philox(numbers, (seed % 2**32, seed // 2**32))
+    return tuple((word >> 8).double() / 2**24 < chance for word, chance in zip(words, chances, strict=False))
+
+
+def test_zoneout_is_counted_by_unit_row_true_step_and_sequence(make):
+    chances, lengths = (0.3, 0.6), [5, 0, 3, 1]
+    layer = make(3, 8, 2, proj_size=5, bidirectional=True, zoneout=chances).train()
+    x = torch.randn(5, 4, 3, dtype=torch.float64)
+    torch.manual_seed(6)
+    seed = torch.randint(2**62, ())
+    torch.manual_seed(6)
+    found = layer.trace(x, lengths=lengths).layers
+    for sequence in range(4):
+        part = found[sequence // 2][sequence % 2]
+        for row, length in enumerate(lengths):
+            order = range(length) if sequence % 2 == 0 else range(length - 1, -1, -1)
+            h, c = torch.zeros(5), torch.zeros(8)
+            for step in order:
+                old_h, old_c = kept(seed, sequence, step, row, 8, chances)
+                assert torch.equal(part.h[step, row] == h, old_h[:5])
+                assert torch.equal(part.c[step, row] == c, old_c)
+                h, c = part.h[step, row], part.c[step, row]
+
+
+def test_the_cell_draws_a_new_step_zero_each_call():
+    cell, x = LSTMCell(3, 8, zoneout=(0.3, 0.6)), torch.randn(2, 3)
+    torch.manual_seed(6)
+    seeds = torch.randint(2**62, ()), torch.randint(2**62, ())
+    torch.manual_seed(6)
+    state = torch.zeros(2, 8), torch.zeros(2, 8)
+    for seed in seeds:
+        before, state = state, cell(x, state)
+        for row in range(2):
+            for old, new, expected in zip(before, state, kept(seed, 0, 0, row, 8, (0.3, 0.6)), strict=True):
+                assert torch.equal(old[row] == new[row], expected)
 
 
 def test_zoneout_of_h_sees_the_cell_state_before_its_own_zoneout(make, x, assert_near):

@@ -197,7 +197,7 @@ def test_what_torch_cannot_express_is_named():
 
 
 def test_a_forced_backend_does_all_or_says_so():
-    assert backend_names() == ("torch", "definition")
+    assert backend_names() == ("native", "torch", "definition")
     with use_backend("torch"):
         assert LSTM(3, 4, 2, residual=True)(X)[0].shape == (5, 2, 4)
         with pytest.raises(InputError, match="LSTM: the backend 'torch' cannot run this layer"):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, jvp, vmap
 
-from foretell.lstm import LSTM, LSTMCell
+from foretell.lstm import LSTM, LSTMCell, use_backend
 
 # Notices of torch about itself: jvp compiles a script, and oneDNN has no projection.
 pytestmark = pytest.mark.filterwarnings(
@@ -48,6 +48,20 @@ def test_gradients_of_every_option(options, make):
 def test_gradients_through_noise(name, make):
     call, parameters = as_function(make(2, 3, **{name: 0.4}).train())
     assert torch.autograd.gradcheck(call, (random_input(), *parameters), fast_mode=True)
+
+
+def test_gradients_through_the_trace(options, make, assert_near):
+    """What a trace holds can be trained on: every gate and state of every layer."""
+    layer, x = make(2, 4, 2, bidirectional=True, **options), random_input()
+
+    def slopes():
+        found = [values for one in layer.trace(x, lengths=[3, 2]).layers for part in one for values in part]
+        loss = sum((values * torch.linspace(-1, 1, values.numel()).view(values.shape)).sum() for values in found)
+        return torch.autograd.grad(loss, [x, *layer.parameters()])
+
+    with use_backend("definition"):
+        expected = slopes()
+    assert_near(slopes(), expected)
 
 
 def test_gradients_of_gradients(options, make):

@@ -1,4 +1,4 @@
-"""Who can answer a request, best first: torch's fused kernels, then the definition."""
+"""Who can answer a request, best first: the compiled kernels, torch's own, then the definition."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from foretell.lstm.definition import lstm_sequence
+from foretell import native
+from foretell.lstm import fused
+from foretell.lstm.definition import Masks, lstm_sequence
+from foretell.lstm.noise import zoneout_masks
+from foretell.lstm.parts import run_layers
 from foretell.lstm.request import Answer, Request
 
 
@@ -29,6 +33,20 @@ def is_transformed() -> bool:
         or torch._C._functorch.peek_interpreter_stack() is not None
         or forward_ad._current_level >= 0
     )
+
+
+def _native_supports(request: Request) -> bool:
+    """The kernels run every option on the CPU; what autograd is to record of the gates, the definition tells."""
+    if is_transformed() or native.load() is None or request.x.device.type != "cpu" or not request.x.numel():
+        return False
+    turned = request.noise is not None and request.noise.is_backward
+    return not turned and not (request.record and fused.needs_gradients(request))
+
+
+def _native_run(request: Request) -> Answer:
+    if request.layers > 1:
+        return run_layers(request, _native_run)
+    return fused.run(request, _definition_run)
 
 
 def _torch_supports(request: Request) -> bool:
@@ -72,12 +90,14 @@ def _definition_supports(request: Request) -> bool:
 def _definition_run(request: Request) -> Answer:
     state = tuple(part[0] for part in request.state)
     start = None if request.start is None else tuple(part[0] for part in request.start)
+    widths = state[1].shape[-1], state[0].shape[-1]
+    zoneout = zoneout_masks(request.options, request.noise, request.x, *widths, request.lengths)
     y, state, activity = lstm_sequence(
         request.x,
         state,
         request.weights[0],
         request.options,
-        request.masks[0],
+        Masks(request.locked[0], *zoneout),
         lengths=request.lengths,
         reset=request.reset,
         start=start,
@@ -87,6 +107,7 @@ def _definition_run(request: Request) -> Answer:
 
 
 BACKENDS = (
+    Backend("native", _native_supports, _native_run),
     Backend("torch", _torch_supports, _torch_run),
     Backend("definition", _definition_supports, _definition_run),
 )

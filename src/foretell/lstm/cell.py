@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from foretell.errors import InputError, require
 from foretell.lstm import arguments, operators, parameters
 from foretell.lstm.definition import Masks, State, Weights
-from foretell.lstm.noise import draw_masks
+from foretell.lstm.noise import draw_noise, zoneout_masks
 from foretell.lstm.options import Options, OptionValues
 
 OF_SEQUENCES = ("recurrent_dropout", "weight_drop", "learn_initial_state", "residual")
@@ -59,8 +59,9 @@ class LSTMCell(nn.Module):
             hx = hx if batched else tuple(part[None] for part in hx)
         x = x if batched else x[None]
         state = hx or tuple(x.new_zeros(len(x), width) for width in widths.values())
-        masks = draw_masks(self.options, self.training, x[None], self.hidden_size, self.hidden_size)
-        masks = Masks(None, *(None if mask is None else mask[0] for mask in masks[1:]))
+        noise = draw_noise(self.options, self.training)
+        zoneout = zoneout_masks(self.options, noise, x[None], self.hidden_size, self.hidden_size)
+        masks = Masks(None, *(None if mask is None else mask[0] for mask in zoneout))
         state = operators.step(x, state, self._weights(), self.options, masks)
         return state if batched else tuple(part[0] for part in state)
 

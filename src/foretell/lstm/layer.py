@@ -12,7 +12,7 @@ from foretell import native
 from foretell.errors import InputError, require
 from foretell.lstm import arguments, convert, operators, parameters
 from foretell.lstm.definition import State, Weights
-from foretell.lstm.noise import draw_masks, drop_weights
+from foretell.lstm.noise import draw_locked, draw_noise, drop_weights
 from foretell.lstm.options import Options, OptionValues
 from foretell.lstm.request import Answer, Request
 from foretell.lstm.stream import Stream
@@ -222,14 +222,13 @@ class LSTM(nn.Module):
         if lengths is not None:
             lengths = arguments.check_lengths("LSTM", lengths, time, batch, x.device)
         weights = [drop_weights(self._weights(n), self.options, self.training) for n in range(self._sequences)]
-        masks = (
-            draw_masks(self.options, self.training, x, self.hidden_size, self._output) for _ in range(self._sequences)
-        )
+        locked = [draw_locked(self.options, self.training, x, self._output) for _ in range(self._sequences)]
         request = Request(
             x=x,
             state=self._start(batch, x) if hx is None else hx,
             weights=tuple(weights),
-            masks=tuple(masks),
+            locked=tuple(locked),
+            noise=draw_noise(self.options, self.training),
             options=self.options,
             directions=self._directions,
             dropout=self.dropout if self.training else 0.0,

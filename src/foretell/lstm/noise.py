@@ -1,24 +1,49 @@
-"""The random masks of training, drawn from torch's generator; in evaluation their expected values."""
+"""The random masks of training, and what evaluation has in place of zoneout's: their expected values.
+
+Dropout draws from torch's generator. Zoneout has a mask for every step, too much to store, so its numbers are
+counted out (`philox`) from one seed a call: whoever needs a number can compute it, and all find the same.
+"""
+
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foretell.lstm.definition import Masks, Weights
+from foretell.lstm.definition import Weights
 from foretell.lstm.options import Options
+from foretell.lstm.philox import WORD, philox
+
+SEEDS = 2**62
 
 
-def draw_masks(options: Options, training: bool, x: Tensor, hidden: int, output: int) -> Masks:
-    """The masks of one layer in one direction for x [T,B,...], H cells and R outputs."""
-    time, batch = x.shape[:2]
-    locked = None
-    if training and options.recurrent_dropout:
-        locked = functional.dropout(x.new_ones(batch, output), options.recurrent_dropout)
-    return Masks(
-        hidden=locked,
-        zoneout_h=_keep(options.zoneout_h, training, x, (time, batch, output)),
-        zoneout_c=_keep(options.zoneout_c, training, x, (time, batch, hidden)),
-    )
+@dataclass(frozen=True)
+class Noise:
+    """Where a request finds the zoneout of training.
+
+    Unit u of row b at step t of sequence s has the words philox(counter=(u, b, t, s), key=seed). It keeps its
+    old h if (word 0 >> 8) / 2^24 is below zoneout_h, its old c if (word 1 >> 8) / 2^24 is below zoneout_c. t is
+    the true time, in a backward direction too.
+    """
+
+    seed: Tensor  # [], int64 in [0, 2^62)
+    sequence: int = 0  # s of the request's first sequence: layer * directions + direction
+    is_backward: bool = False  # one backward direction alone, its rows turned around?
+
+
+def draw_noise(options: Options, training: bool) -> Noise | None:
+    """A call's seed, from torch's generator; None where zoneout draws nothing."""
+    if not (training and (options.zoneout_h or options.zoneout_c)):
+        return None
+    return Noise(torch.randint(SEEDS, ()))
+
+
+def draw_locked(options: Options, training: bool, x: Tensor, output: int) -> Tensor | None:
+    """The recurrent dropout [B,R] of one sequence, the same for all steps, for x [T,B,...]."""
+    if not (training and options.recurrent_dropout):
+        return None
+    return functional.dropout(x.new_ones(x.shape[1], output), options.recurrent_dropout)
 
 
 def drop_weights(weights: Weights, options: Options, training: bool) -> Weights:
@@ -28,9 +53,31 @@ def drop_weights(weights: Weights, options: Options, training: bool) -> Weights:
     return weights._replace(weight_hh=functional.dropout(weights.weight_hh, options.weight_drop))
 
 
-def _keep(chance: float, training: bool, x: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+def zoneout_masks(
+    options: Options, noise: Noise | None, x: Tensor, hidden: int, output: int, lengths: Tensor | None = None
+) -> tuple[Tensor | None, Tensor | None]:
+    """The share of its old h [T,B,R] and c [T,B,H] that every unit of one sequence keeps, for x [T,B,...].
+
+    With noise it is 0 or 1, without noise the chance of 1, and None where there is no zoneout.
+    """
+    words = (None, None) if noise is None else _words(noise, x, hidden, lengths)  # R is at most H
+    return _kept(options.zoneout_h, words[0], x, output), _kept(options.zoneout_c, words[1], x, hidden)
+
+
+def _kept(chance: float, words: Tensor | None, x: Tensor, width: int) -> Tensor | None:
     if not chance:
         return None
-    if not training:
-        return x.new_full((), chance).expand(shape)
-    return (torch.rand(shape, device=x.device) < chance).to(x.dtype)
+    if words is None:
+        return x.new_full((), chance).expand(*x.shape[:2], width)
+    return (words[..., :width] >> 8 < math.ceil(chance * 2**24)).to(x.dtype)
+
+
+def _words(noise: Noise, x: Tensor, hidden: int, lengths: Tensor | None) -> tuple[Tensor, ...]:
+    """The random words of every unit of every row at every step, each [T,B,H]."""
+    time, batch = x.shape[:2]
+    unit, row, step = (torch.arange(size, device=x.device) for size in (hidden, batch, time))
+    steps = step[:, None]
+    if noise.is_backward:  # beyond a row's end, where the state stands still, any word will do
+        steps = ((time if lengths is None else lengths) - 1 - steps) & WORD
+    counter = unit, row[:, None], steps[..., None], unit.new_full((), noise.sequence)
+    return philox(counter, (noise.seed & WORD, noise.seed >> 32))

@@ -5,7 +5,8 @@ from typing import Self
 
 from torch import Tensor
 
-from foretell.lstm.definition import Activity, Masks, State, Weights
+from foretell.lstm.definition import Activity, State, Weights
+from foretell.lstm.noise import Noise
 from foretell.lstm.options import Options
 
 
@@ -16,8 +17,9 @@ class Request:
     x: Tensor  # [T,B,I]; what lies beyond a row's length may be anything
     state: State  # (h [S,B,R], c [S,B,H]), and with gate recurrence the gates [S,B,nH]
     weights: tuple[Weights, ...]  # S of them
-    masks: tuple[Masks, ...]  # S of them
+    locked: tuple[Tensor | None, ...]  # S of them: recurrent dropout [B,R], 0 or 1 / (1 - p)
     options: Options
+    noise: Noise | None = None  # zoneout in training; without it zoneout has its expected value
     directions: int = 1
     dropout: float = 0.0  # between layers; 0 unless training
     lengths: Tensor | None = None  # [B], on x's device
@@ -35,7 +37,8 @@ class Request:
 
     @property
     def has_masks(self) -> bool:
-        return any(mask is not None for masks in self.masks for mask in masks)
+        zoneout = self.options.zoneout_h or self.options.zoneout_c
+        return bool(zoneout) or any(mask is not None for mask in self.locked)
 
     def part(self, first: int, count: int, directions: int, x: Tensor) -> Self:
         """The request for `count` of the S sequences, from `first` on, over another x."""
@@ -46,7 +49,8 @@ class Request:
             state=tuple(part[rows] for part in self.state),
             start=None if self.start is None else tuple(part[rows] for part in self.start),
             weights=self.weights[rows],
-            masks=self.masks[rows],
+            locked=self.locked[rows],
+            noise=None if self.noise is None else replace(self.noise, sequence=self.noise.sequence + first),
             directions=directions,
         )
 

@@ -1,0 +1,7 @@
+// One function for each file of the module.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+void bind_lstm(nanobind::module_& module);
+void bind_stepper(nanobind::module_& module);

@@ -1,0 +1,109 @@
+// Live steps for Python (foretell.lstm.stream): made to cost next to nothing beside the step itself.
+#include "foretell/stepper.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/vector.h>
+
+#include <string_view>
+#include <vector>
+
+#include "addresses.h"
+#include "bindings.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+using foretell::Cell;
+using foretell::Index;
+using foretell::Stepper;
+using foretell::bindings::Address;
+using foretell::bindings::Addresses;
+
+// An array's memory while this lives.
+class View {
+ public:
+  explicit View(nb::handle array, int flags) { held_ = PyObject_GetBuffer(array.ptr(), &buffer_, flags) == 0; }
+  ~View() {
+    if (held_) PyBuffer_Release(&buffer_);
+    else PyErr_Clear();
+  }
+  View(const View&) = delete;
+
+  // Is it dense, of these numbers, and [rows, width], or [width] where there is one row?
+  bool is(const char* format, Index rows, Index width) const {
+    if (!held_ || !buffer_.format || std::string_view(buffer_.format) != format) return false;
+    if (buffer_.ndim == 1) return rows == 1 && buffer_.shape[0] == width;
+    return buffer_.ndim == 2 && buffer_.shape[0] == rows && buffer_.shape[1] == width;
+  }
+  int rank() const { return buffer_.ndim; }
+  void* data() const { return buffer_.buf; }
+
+ private:
+  Py_buffer buffer_{};
+  bool held_;
+};
+
+template <class Real>
+struct Kind;
+template <>
+struct Kind<float> {
+  static constexpr const char *name = "Stepper32", *format = "f", *array = "float32";
+};
+template <>
+struct Kind<double> {
+  static constexpr const char *name = "Stepper64", *format = "d", *array = "float64";
+};
+
+// x, an array as a step takes it -> a new array; None if x is not one.
+template <class Real>
+nb::object step_array(Stepper<Real>& self, nb::handle x) {
+  const View from(x, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT);
+  if (!from.is(Kind<Real>::format, self.batch(), self.inputs())) return nb::none();
+  static const nb::object& empty = *new nb::object(nb::module_::import_("numpy").attr("empty"));
+  static const nb::object& type = *new nb::object(nb::module_::import_("numpy").attr(Kind<Real>::array));
+  nb::object y = from.rank() == 1 ? empty(self.outputs(), type)
+                                  : empty(nb::make_tuple(self.batch(), self.outputs()), type);
+  const View to(y, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE);
+  self.step(static_cast<const Real*>(from.data()), static_cast<Real*>(to.data()));
+  return y;
+}
+
+template <class Real>
+std::vector<foretell::State<Real>> read_states(const std::vector<std::vector<Address>>& addresses) {
+  std::vector<foretell::State<Real>> states(addresses.size());
+  for (std::size_t l = 0; l < addresses.size(); ++l) Addresses<Real>(addresses[l]).fill(states[l]);
+  return states;
+}
+
+template <class Real>
+void bind(nb::module_& module) {
+  using Class = Stepper<Real>;
+  nb::class_<Class>(module, Kind<Real>::name)
+      .def("__init__",
+           [](Class* self, const std::vector<Cell>& cells, const std::vector<std::vector<Address>>& weights,
+              const std::vector<std::vector<Address>>& states, Index batch, bool residual) {
+             const auto given = read_states<Real>(states);
+             std::vector<typename Class::Layer> layers(cells.size());
+             for (std::size_t l = 0; l < cells.size(); ++l) {
+               layers[l].cell = cells[l];
+               layers[l].state = given.at(l);
+               Addresses<const Real>(weights.at(l)).fill(layers[l].weights);
+             }
+             new (self) Class(layers, batch, residual);
+           })
+      .def("twin", [](const Class& self, const std::vector<std::vector<Address>>& states) {
+        return self.twin(read_states<Real>(states));
+      })
+      .def("step_array", &step_array<Real>, nb::arg().none())
+      .def("step", [](Class& self, Address x, Address y) {
+        self.step(reinterpret_cast<const Real*>(x), reinterpret_cast<Real*>(y));
+      });
+}
+
+}  // namespace
+
+void bind_stepper(nb::module_& module) {
+  bind<float>(module);
+  bind<double>(module);
+}

@@ -1,0 +1,202 @@
+// Runs a layer: chooses how threads share it, finds memory, and calls the kernels of the active instruction set.
+#include "foretell/lstm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "foretell/cpu.h"
+#include "foretell/threads.h"
+
+namespace foretell {
+
+#define FORETELL_DECLARE(variant)             \
+  namespace variant {                         \
+  extern const Kernels<float> float_kernels;  \
+  extern const Kernels<double> double_kernels; \
+  }
+FORETELL_DECLARE(baseline)
+#if defined(__x86_64__)
+FORETELL_DECLARE(avx512)
+FORETELL_DECLARE(avx2)
+#elif defined(__aarch64__)
+FORETELL_DECLARE(neon)
+#endif
+
+namespace {
+
+using Both = std::pair<const Kernels<float>*, const Kernels<double>*>;
+
+Both find_kernels(std::string_view variant) {
+#if defined(__x86_64__)
+  if (variant == "avx512") return {&avx512::float_kernels, &avx512::double_kernels};
+  if (variant == "avx2") return {&avx2::float_kernels, &avx2::double_kernels};
+#elif defined(__aarch64__)
+  if (variant == "neon") return {&neon::float_kernels, &neon::double_kernels};
+#endif
+  return {&baseline::float_kernels, &baseline::double_kernels};
+}
+
+const Both& active_kernels() {
+  static const Both found = find_kernels(active().name);
+  return found;
+}
+
+// Memory that a thread keeps from call to call, for fresh pages cost more than small layers take; but not much of it.
+class Arena {
+ public:
+  static constexpr std::size_t kept = std::size_t(64) << 20, alignment = 64;
+
+  std::byte* reserve(std::size_t bytes) {
+    if (bytes <= size_) return memory_.get();
+    memory_.reset();
+    size_ = 0;
+    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
+    if (!memory_) throw std::bad_alloc();
+    size_ = rounded;
+    return memory_.get();
+  }
+  void shrink() {
+    if (size_ <= kept) return;
+    memory_.reset();
+    size_ = 0;
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  std::size_t size_ = 0;
+};
+
+Arena& arena() {
+  thread_local Arena own;
+  return own;
+}
+
+// How the threads divide into teams, one for each direction or one for all, and how a team shares its work.
+struct Plan {
+  int teams = 1, members = 1;
+  Split split = Split::rows;
+};
+
+// What a step costs in cycles, about, when each member has `rows` rows and `blocks` blocks of four gates: products, or
+// the weights' way from the cache that holds them, whichever takes longer.
+double step_cost(double rows, double blocks, double depth, double panel_bytes, double member_bytes) {
+  const double from_cache = member_bytes <= (1.5 * (1 << 20)) ? 40 : 12;  // bytes a cycle, from L2 or L3
+  const double tiles = std::ceil(rows / 6);
+  const double product = std::max({2 * rows / tiles, 4.0 / (rows < 2 ? 2 : 1), panel_bytes / 40});
+  const double first = std::max(product, panel_bytes / from_cache);
+  const double activations = 60 * rows * blocks;
+  return blocks * depth * (first + (tiles - 1) * product) + activations;
+}
+
+template <class Real>
+Plan choose_plan(const Forward<Real>& layer, int directions, int threads) {
+  const Cell& cell = layer.cell;
+  const Rows& rows = layer.rows;
+  const double depth = double(cell.outputs), pairs = double(rows.first[rows.time]);
+  constexpr double too_little = 1.5e6;  // multiply-adds that one thread does in the time of starting a second
+  const double work = 4.0 * double(cell.hidden) * (depth + double(cell.inputs)) * pairs * directions;
+  if (threads <= 1 || work < too_little) return {};
+  Plan plan;
+  plan.teams = directions == 2 ? 2 : 1;
+  const int available = threads / plan.teams;
+  const Index lanes = kernels<Real>().lanes, blocks = (cell.hidden + lanes - 1) / lanes;
+  const double panel = 4.0 * double(lanes) * sizeof(Real), weights = depth * panel * double(blocks);
+  const bool needs_rows = cell.layer_norm || cell.projection || cell.gate_recurrence || layer.hidden_mask;
+  constexpr double meeting = 700;  // cycles
+  const int by_rows = int(std::min<Index>(available, rows.batch));
+  const int by_units = needs_rows ? 1 : int(std::min<Index>(available, blocks));
+  const double batch = std::max(1.0, pairs / double(rows.time));
+  const double rows_cost = step_cost(std::ceil(batch / by_rows), double(blocks), depth, panel, weights);
+  const double units_cost = by_units == 1 ? step_cost(batch, double(blocks), depth, panel, weights)
+                                          : step_cost(batch, std::ceil(double(blocks) / by_units), depth, panel,
+                                                      weights / by_units) + meeting;
+  plan.split = rows_cost <= units_cost ? Split::rows : Split::units;
+  plan.members = plan.split == Split::rows ? by_rows : by_units;
+  return plan;
+}
+
+// Sizes in numbers; parts begin on cache lines, since all sizes of kernels are whole ones.
+template <class Real>
+struct Division {
+  Index packed = 0, shared = 0, own = 0;
+
+  Index total(int directions, const Plan& plan) const {
+    return directions * (packed + shared) + plan.teams * plan.members * own;
+  }
+  Real* packed_of(Real* memory, int direction) const { return memory + direction * (packed + shared); }
+  Scratch<Real> scratch_of(Real* memory, int directions, int direction, int worker) const {
+    return {packed_of(memory, direction) + packed, memory + directions * (packed + shared) + worker * own};
+  }
+};
+
+// Calls work(direction, team, worker) on every thread for its directions.
+template <class Function>
+void run_teams(const Plan& plan, int directions, const Function& work) {
+  Barrier barriers[2] = {Barrier(plan.members), Barrier(plan.members)};
+  const int workers = plan.teams * plan.members;
+  parallel(workers, [&](int worker, int granted) {
+    const bool alone = granted == 1;
+    const int teams = alone ? 1 : plan.teams, members = alone ? 1 : plan.members, own = worker / members;
+    Barrier* barrier = members > 1 ? &barriers[own] : nullptr;
+    const Team team{worker % members, members, barrier, plan.split};
+    for (int direction = own; direction < directions; direction += teams) work(direction, team, worker);
+  });
+}
+
+}  // namespace
+
+template <>
+const Kernels<float>& kernels<float>() {
+  return *active_kernels().first;
+}
+
+template <>
+const Kernels<double>& kernels<double>() {
+  return *active_kernels().second;
+}
+
+template <class Real>
+void forward(const Forward<Real>* layer, int directions, int threads) {
+  const Kernels<Real>& run = kernels<Real>();
+  const Plan plan = choose_plan(layer[0], directions, threads);
+  const ScratchSize size = run.forward_scratch(layer[0]);
+  const Division<Real> parts{run.packed_size(layer[0].cell), size.shared, size.own};
+  auto* memory = reinterpret_cast<Real*>(arena().reserve(parts.total(directions, plan) * sizeof(Real)));
+  run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
+    Real* packed = parts.packed_of(memory, direction);
+    run.pack(layer[direction].cell, layer[direction].weights, packed, team);
+    if (team.barrier) team.barrier->wait();
+    run.forward(layer[direction], packed, parts.scratch_of(memory, directions, direction, worker), team);
+  });
+  arena().shrink();
+}
+
+template <class Real>
+void backward(const Backward<Real>* layer, int directions, int threads) {
+  const Kernels<Real>& run = kernels<Real>();
+  const Plan plan = choose_plan(layer[0].forward, directions, threads);
+  const ScratchSize size = run.backward_scratch(layer[0]);
+  const Division<Real> parts{0, size.shared, size.own};
+  auto* memory = reinterpret_cast<Real*>(arena().reserve(parts.total(directions, plan) * sizeof(Real)));
+  run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
+    run.backward(layer[direction], parts.scratch_of(memory, directions, direction, worker), team);
+  });
+  arena().shrink();
+}
+
+template void forward(const Forward<float>*, int, int);
+template void forward(const Forward<double>*, int, int);
+template void backward(const Backward<float>*, int, int);
+template void backward(const Backward<double>*, int, int);
+
+}  // namespace foretell

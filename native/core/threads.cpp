@@ -1,0 +1,142 @@
+// Threads on OpenMP, whose pool torch shares, or without it on std::thread; denormals; barriers.
+#include "foretell/threads.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <thread>
+
+#ifdef _OPENMP
+#include <omp.h>
+#else
+#include <exception>
+#include <vector>
+#endif
+
+namespace foretell {
+namespace {
+
+void run(Work work, int thread, int threads) {
+  const FlushDenormals flush;
+  work(thread, threads);
+}
+
+// One pass of a spinning wait.
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+#if defined(__x86_64__)
+constexpr unsigned long long flush_bits = 0x8040;  // of MXCSR: results (FTZ) and inputs (DAZ)
+
+unsigned long long control() { return __builtin_ia32_stmxcsr(); }
+
+void set_control(unsigned long long value) { __builtin_ia32_ldmxcsr(static_cast<unsigned>(value)); }
+#elif defined(__aarch64__)
+constexpr unsigned long long flush_bits = 1 << 24;  // of FPCR: FZ, results and inputs
+
+unsigned long long control() {
+  unsigned long long value;
+  asm volatile("mrs %0, fpcr" : "=r"(value));
+  return value;
+}
+
+void set_control(unsigned long long value) { asm volatile("msr fpcr, %0" : : "r"(value)); }
+#else
+constexpr unsigned long long flush_bits = 0;
+
+unsigned long long control() { return 0; }
+
+void set_control(unsigned long long) {}
+#endif
+
+// A child inherits OpenMP's record of its pool, torch's use of it included, but not the threads: it would wait forever.
+std::atomic<bool> forked{false};
+[[maybe_unused]] const int watching = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
+#ifdef _OPENMP
+
+bool inside_parallel_work() { return omp_in_parallel(); }
+
+int available_threads() { return std::min(omp_get_max_threads(), omp_get_thread_limit()); }
+
+void start(int threads, Work work) {
+#pragma omp parallel num_threads(threads)
+  work(omp_get_thread_num(), omp_get_num_threads());
+}
+
+#else
+
+thread_local bool inside = false;
+
+bool inside_parallel_work() { return inside; }
+
+int available_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+void start(int threads, Work work) {
+  std::atomic<int> granted = 0;  // known once the system has granted or refused the last thread
+  std::vector<std::jthread> others;
+  others.reserve(threads - 1);
+  const auto join = [&](int thread) {
+    granted.wait(0);
+    inside = true;
+    work(thread, granted);
+    inside = false;
+  };
+  try {
+    for (int thread = 1; thread < threads; ++thread) others.emplace_back(join, thread);
+  } catch (const std::exception&) {
+    // No more threads, or no more memory: those that there are hear of it below.
+  }
+  granted = static_cast<int>(others.size()) + 1;
+  granted.notify_all();
+  join(0);
+}
+
+#endif
+
+}  // namespace
+
+int max_threads() {
+  if (forked || inside_parallel_work()) return 1;
+  return available_threads();
+}
+
+void parallel(int threads, Work work) {
+  if (threads <= 1 || forked || inside_parallel_work()) return run(work, 0, 1);
+  start(threads, [&](int thread, int granted) {
+    if (granted == threads) return run(work, thread, threads);
+    if (thread == 0) run(work, 0, 1);
+  });
+}
+
+FlushDenormals::FlushDenormals() : previous_(control()) { set_control(previous_ | flush_bits); }
+
+FlushDenormals::~FlushDenormals() { set_control(previous_); }
+
+Barrier::Barrier(int threads) : threads_(threads), arrived_(0), round_(0) {}
+
+void Barrier::wait() {
+  if (threads_ == 1) return;
+  const unsigned round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  constexpr int patience = 2000;  // spins; longer, and another process may want the core
+  for (int spins = 0; round_.load(std::memory_order_acquire) == round;) {
+    if (spins < patience) {
+      pause();
+      ++spins;
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+}  // namespace foretell

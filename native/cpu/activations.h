@@ -1,0 +1,79 @@
+// The sigmoid and tanh, to about two units in the last place.  Infinities saturate, NaN stays NaN.
+#pragma once
+
+#include "simd.h"
+
+namespace foretell::FORETELL_VARIANT {
+
+// (e^r - 1 - r) / r^2 for |r| <= log(2) / 2: interpolation at Chebyshev nodes, of relative error 5e-10 and 4e-17
+// in the result.  Highest power first.
+template <class Real>
+inline Vec<Real> tail_of_exponential(Vec<Real> r);
+
+template <>
+inline Vec<float> tail_of_exponential<float>(Vec<float> r) {
+  Vec<float> q = all(1.9890990824673653848e-4f);
+  q = fma(q, r, all(1.393364999630925043e-3f));
+  q = fma(q, r, all(8.3333109254809008349e-3f));
+  q = fma(q, r, all(4.1666464925285905408e-2f));
+  q = fma(q, r, all(1.6666666681623231402e-1f));
+  return fma(q, r, all(5.0000000134658092001e-1f));
+}
+
+template <>
+inline Vec<double> tail_of_exponential<double>(Vec<double> r) {
+  Vec<double> q = all(2.5100385495510319078e-8);
+  q = fma(q, r, all(2.7620088445409748161e-7));
+  q = fma(q, r, all(2.7557268459997064772e-6));
+  q = fma(q, r, all(2.4801521295954375131e-5));
+  q = fma(q, r, all(1.9841269863053616878e-4));
+  q = fma(q, r, all(1.3888888917213716901e-3));
+  q = fma(q, r, all(8.3333333333300618325e-3));
+  q = fma(q, r, all(4.1666666666624127873e-2));
+  q = fma(q, r, all(1.6666666666666667453e-1));
+  return fma(q, r, all(5.0000000000000010221e-1));
+}
+
+template <class Real>
+struct Exponent;
+template <>
+struct Exponent<float> {  // log(2) in two parts, the first with zeros at its end so that its multiples are exact
+  static constexpr float high = 0.693359375f, low = -2.12194440054690583e-4f, limit = 87;
+};
+template <>
+struct Exponent<double> {
+  static constexpr double high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10, limit = 708;
+};
+
+// e^a - 1, with a clamped where the result's exponent ends.
+template <class Real>
+inline Vec<Real> exponential_minus_one(Vec<Real> a) {
+  using Bits = Bits<Real>;
+  using Mask = typename Simd<Real>::Mask;
+  const Vec<Real> limit = all(Exponent<Real>::limit);
+  a = limit < a ? limit : a;  // in this order a NaN passes
+  a = -limit > a ? -limit : a;
+  // Adding 1.5 * 2^mantissa rounds to a whole number n and leaves it in the low bits.
+  const Vec<Real> magic = all(Real(typename Bits::Int(3) << (Bits::mantissa - 1)));
+  const Vec<Real> shifted = fma(a, all(Real(1.44269504088896340736)), magic);
+  const Vec<Real> n = shifted - magic;
+  Vec<Real> r = fma(n, all(-Exponent<Real>::high), a);
+  r = fma(n, all(-Exponent<Real>::low), r);
+  const Vec<Real> p = fma(r * r, tail_of_exponential<Real>(r), r);  // e^r - 1
+  const Vec<Real> scale = (Vec<Real>)(((Mask)shifted << Bits::mantissa) + (typename Bits::Int(Bits::bias) << Bits::mantissa));
+  return fma(scale, p, scale - 1);
+}
+
+template <class Real>
+inline Vec<Real> sigmoid(Vec<Real> a) {
+  return reciprocal(exponential_minus_one<Real>(-a) + 2);
+}
+
+template <class Real>
+inline Vec<Real> tanh(Vec<Real> a) {
+  // Beyond 44 tanh is 1 even in double precision, and the exponential's clamp would come too late for squares.
+  const Vec<Real> e = exponential_minus_one<Real>(a + a);
+  return e * reciprocal(e + 2);
+}
+
+}  // namespace foretell::FORETELL_VARIANT

@@ -1,0 +1,3 @@
+// The kernels for AVX-512.
+#define FORETELL_VARIANT avx512
+#include "kernels.h"

@@ -1,0 +1,437 @@
+// The forward pass of one direction, as one member of a team sees it.
+//
+// Time goes in chunks: first the product of a chunk's inputs with the weights, which needs no recurrence, then step by
+// step the recurrent product and the cell.  A member that has rows of its own meets nobody; members that share the
+// units of all rows meet once a step.
+#pragma once
+
+#include "activations.h"
+#include "foretell/threads.h"
+#include "layout.h"
+#include "noise.h"
+#include "tiles.h"
+
+namespace foretell::FORETELL_VARIANT {
+
+constexpr Index chunk_bytes = 1 << 20;  // of gates
+constexpr Index chunk_rows = 96;        // at least
+constexpr double norm_epsilon = 1e-5;    // torch's
+
+// A row at a step.
+template <class Real>
+struct RowAt {
+  Index row, caller, step;
+  Index number;           // of the pair, from the first one in `Computed`
+  bool resets;
+  const Real* h_before;   // [R]
+  const Real* seen;       // [K], what the recurrent weights are multiplied with
+  const Real* c_before;   // of block 0
+  Index c_stride;         // from block to block
+  Real* c_after;
+  Index c_after_stride;
+};
+
+// What forward and backward both know of a run over a sequence.
+template <class Real>
+class Run {
+ public:
+  static constexpr int V = lanes<Real>;
+
+  Run(const Forward<Real>& f, const Team& team)
+      : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
+        share(team, at.J, f.rows.batch, pairs.is_even()), zoneout(f) {}
+
+  // The steps whose gates are computed together.
+  static Index chunk_steps(const Forward<Real>& f) {
+    const Layout<Real> at(f.cell);
+    const Index rows = larger(chunk_rows, chunk_bytes / Index(at.J * at.width * sizeof(Real)));
+    return larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
+  }
+
+  // A dense [B,H] state of this member's rows and units as blocks [J][B][V].
+  void to_blocks(const Real* dense, Real* blocks) const {
+    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
+      const Index row = share.row(n);
+      const Real* from = dense ? dense + pairs.caller(row) * at.H : nullptr;
+      for (Index j = share.first_block; j < share.last_block; ++j) {
+        store(blocks + (j * f.rows.batch + row) * V, from ? load(from + j * V, at.units(j)) : Vec<Real>{});
+      }
+    }
+  }
+
+  const Forward<Real>& f;
+  const Cell& cell;
+  const Layout<Real> at;
+  const Pairs pairs;
+  const Team& team;
+  const Share share;
+  const Zoneout<Real> zoneout;
+};
+
+template <class Real>
+class ForwardRun : Run<Real> {
+  using Base = Run<Real>;
+  using Base::at, Base::cell, Base::f, Base::pairs, Base::share, Base::team, Base::V, Base::zoneout;
+
+ public:
+  ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
+      : Base(f, team), weights(f.cell, packed), chunk(Base::chunk_steps(f)), computed(of(scratch.shared)) {
+    const Index batch = f.rows.batch;
+    Parts<Real> shared(scratch.shared), own(scratch.own);
+    if (!f.saved) shared.take(computed.size);
+    initial_c = shared.take(at.J * batch * V);
+    start_c = shared.take(f.reset ? at.J * batch * V : 0);
+    gates_before = shared.take(cell.gate_recurrence ? batch * at.gates * at.H : 0);
+    projected = shared.take(cell.projection ? batch * at.output_blocks() * V : 0);
+    size.shared = shared.taken();
+    zeros = own.take(max_vectors * V);
+    rows = own.template take_as<RowAt<Real>>(batch);
+    inputs = own.template take_as<const Real*>(chunk * batch);
+    numbers = own.template take_as<Index>(chunk * batch);
+    size.own = own.taken();
+  }
+
+  void run() {
+    for (Index n = 0; n < max_vectors * V; ++n) zeros[n] = 0;
+    Base::to_blocks(f.initial.c, initial_c);
+    if (f.reset) Base::to_blocks(f.start.c, start_c);
+    if (cell.gate_recurrence) load_gates();
+    const Index time = f.rows.time;
+    for (Index done = 0; done < time; done += chunk) {
+      const Index count = smaller(chunk, time - done);
+      const Index from = f.reverse ? time - done - count : done;
+      if (!f.saved) base = pairs.first(from);
+      project_inputs(from, from + count);
+      for (Index n = 0; n < count; ++n) {
+        step(f.reverse ? from + count - 1 - n : from + n);
+        if (team.split == Split::units && team.barrier) team.barrier->wait();
+      }
+    }
+    const Index alive = pairs.alive(0);
+    for (Index n = share.rows(alive); n < share.rows(f.rows.batch); ++n) finish_empty(share.row(n));
+  }
+
+  ScratchSize size;
+
+ private:
+  // In training all pairs, in memory of the caller's; else those of a chunk.
+  Computed<Real> of(Real* scratch) const {
+    const Index count = f.saved ? f.rows.first[f.rows.time] : chunk * f.rows.batch;
+    return {cell, f.hidden_mask != nullptr, f.saved != nullptr, count, f.saved ? f.saved : scratch};
+  }
+
+  Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
+  Real* normed(Real* buffer, Index j, Index number) const {
+    return buffer + (j * computed.pairs + number) * at.width;
+  }
+
+  void load_gates() {
+    const Index width = at.gates * at.H;
+    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
+      const Index row = share.row(n);
+      const Real* from = f.initial.gates + pairs.caller(row) * width;
+      for (Index k = 0; k < width; ++k) gates_before[row * width + k] = from[k];
+    }
+  }
+
+  // The part of the gates that needs no recurrence, for this member's rows and units in steps [from, to).
+  void project_inputs(Index from, Index to) {
+    Index count = 0;
+    for (Index t = from; t < to; ++t) {
+      for (Index n = 0; n < share.rows(pairs.alive(t)); ++n, ++count) {
+        inputs[count] = pairs.at(f.x, t, share.row(n));
+        numbers[count] = pairs.first(t) + share.row(n) - base;
+      }
+    }
+    Real* target = cell.layer_norm ? computed.normed_x : computed.gates;
+    const Cut cut(count);
+    for (Index j = share.first_block; j < share.last_block; ++j) {
+      const Real* start = cell.layer_norm ? zeros : weights.bias + j * at.width;
+      const Real* from_rows[max_rows];
+      Real* to_rows[max_rows];
+      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
+        for (int r = 0; r < cut.rows(tile); ++r) {
+          from_rows[r] = start;
+          to_rows[r] = normed(target, j, numbers[n + r]);
+        }
+        row_tile_for<Real>(cut.rows(tile), at.blocks, 1)(inputs + n, 1, at.I, 0, weights.input + j * at.I * at.width, 0,
+                                                         {from_rows, to_rows, V, 0});
+      }
+    }
+    if (!cell.layer_norm) return;
+    for (Index n = 0; n < count; ++n) {
+      computed.spread_x[numbers[n]] = normalise(normed(target, 0, numbers[n]), at.blocks);
+    }
+  }
+
+  // A row [J][vectors][V] becomes (row - mean) / deviation over its G H (or H) numbers; returns 1 / deviation.
+  Real normalise(Real* row, int vectors) const {
+    const Index stride = computed.pairs * vectors * V;
+    const Real count = Real(at.H * vectors);
+    Vec<Real> total{}, squares{};
+    for (Index j = 0; j < at.J; ++j) {
+      for (int v = 0; v < vectors; ++v) total += load(row + j * stride + v * V);  // the padding is 0
+    }
+    const Vec<Real> mean = all(sum<Real>(total) / count);
+    for (Index j = 0; j < at.J; ++j) {
+      for (int v = 0; v < vectors; ++v) {
+        Real* part = row + j * stride + v * V;
+        const Vec<Real> centred = only(load(part) - mean, at.units(j));
+        store(part, centred);
+        squares = fma(centred, centred, squares);
+      }
+    }
+    const Real spread = 1 / Real(__builtin_sqrt(double(sum<Real>(squares) / count) + norm_epsilon));
+    for (Index j = 0; j < at.J; ++j) {
+      for (int v = 0; v < vectors; ++v) {
+        Real* part = row + j * stride + v * V;
+        store(part, load(part) * spread);
+      }
+    }
+    return spread;
+  }
+
+  static Vec<Real> only(Vec<Real> value, int count) {
+    for (int lane = count; lane < V; ++lane) value[lane] = 0;
+    return value;
+  }
+
+  void step(Index t) {
+    const Index count = share.rows(pairs.alive(t));
+    for (Index n = 0; n < count; ++n) rows[n] = row_at(t, share.row(n));
+    if (computed.seen) {
+      for (Index n = 0; n < count; ++n) see(rows[n]);
+    }
+    const Cut cut(count);
+    const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1;  // few rows: two blocks at once, lest each sum wait for the last
+    for (Index j = share.first_block; j < share.last_block;) {
+      const int panels = int(smaller(pair, share.last_block - j));
+      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) recur(rows + n, cut.rows(tile), j, panels);
+      j += panels;
+    }
+    if (cell.layer_norm) {
+      for (Index n = 0; n < count; ++n) finish_normed(rows[n]);
+    }
+    if (cell.projection) project(count);
+    for (Index n = 0; n < count; ++n) {
+      if (f.reverse ? t == 0 : rows[n].row >= pairs.alive(t + 1)) finish(rows[n]);
+    }
+  }
+
+  RowAt<Real> row_at(Index t, Index row) const {
+    RowAt<Real> found;
+    found.row = row;
+    found.caller = pairs.caller(row);
+    found.step = t;
+    found.number = pairs.first(t) + row - base;
+    const bool resets = pairs.resets(f.reset, t, row), begins = pairs.begins(t, row);
+    const Index before = pairs.before(t);
+    found.resets = resets;
+    found.h_before = resets   ? f.start.h + found.caller * at.R
+                     : begins ? f.initial.h + found.caller * at.R
+                              : pairs.at(f.y, before, row);
+    found.seen = computed.seen ? computed.seen + found.number * at.recurrent : found.h_before;
+    found.c_stride = found.c_after_stride = f.rows.batch * V;
+    found.c_before = (resets ? start_c : initial_c) + row * V;
+    found.c_after = initial_c + row * V;
+    if (f.saved) {
+      found.c_after = computed.cells + found.number * V;
+      found.c_after_stride = computed.pairs * V;
+      if (!resets && !begins) {
+        found.c_before = computed.cells + (pairs.first(before) + row) * V;
+        found.c_stride = computed.pairs * V;
+      }
+    }
+    return found;
+  }
+
+  // What the recurrent weights meet: h under its mask, then the gates of the step before.
+  void see(const RowAt<Real>& row) const {
+    Real* to = const_cast<Real*>(row.seen);
+    const Real* mask = f.hidden_mask ? f.hidden_mask + row.caller * at.R : nullptr;
+    for (Index k = 0; k < at.R; ++k) to[k] = mask ? row.h_before[k] * mask[k] : row.h_before[k];
+    if (!cell.gate_recurrence) return;
+    const Index width = at.gates * at.H;
+    const Real* from = row.resets ? f.start.gates + row.caller * width : gates_before + row.row * width;
+    for (Index k = 0; k < width; ++k) to[at.R + k] = from[k];
+  }
+
+  // The recurrent product of a tile of rows and one or two blocks, and what follows from it.
+  void recur(const RowAt<Real>* tile, int count, Index j, int panels) {
+    const Real* a[max_rows];
+    const Real* from[max_rows];
+    Real* to[max_rows];
+    Real* target = cell.layer_norm ? computed.normed_h : computed.gates;
+    for (int r = 0; r < count; ++r) {
+      a[r] = tile[r].seen;
+      to[r] = normed(target, j, tile[r].number);
+      from[r] = cell.layer_norm ? zeros : to[r];
+    }
+    const Index panel = at.recurrent * at.width, block = computed.pairs * at.width;
+    const Real* weight = weights.recurrent + j * panel;
+    if (!cell.layer_norm) {
+      row_tile_for<Real>(count, at.blocks, panels)(a, 1, at.recurrent, 0, weight, panel, {from, to, V, block});
+      for (int r = 0; r < count; ++r) {
+        for (int p = 0; p < panels; ++p) run_cell(tile[r], j + p);
+      }
+      return;
+    }
+    row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.R, 0, weight, 0, {from, to, V, 0});
+    if (!cell.gate_recurrence) return;
+    for (int r = 0; r < count; ++r) {  // what the gates add is not normalised
+      a[r] += at.R;
+      to[r] = gates(j, tile[r].number);
+    }
+    row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.recurrent - at.R, 0, weight + at.R * at.width, 0,
+                                            {from, to, V, 0});
+  }
+
+  // Gates before activation -> gates, cell and, without layer norm, output of one row's block of units.
+  void run_cell(const RowAt<Real>& row, Index j) {
+    Real* memory = gates(j, row.number);
+    const int units = at.units(j);
+    const Vec<Real> one = all(Real(1));
+    Vec<Real> a[4];
+    for (int part = 0; part < 4; ++part) a[part] = at.block[part] < 0 ? one : load(memory + at.block[part] * V);
+    const Vec<Real> before = load(row.c_before + j * row.c_stride);
+    const Real* p = weights.peephole + j * 3 * V;
+    Vec<Real> i = one, fg = one, o = one;
+    if (at.block[0] >= 0) i = sigmoid<Real>(cell.peepholes ? fma(load(p), before, a[0]) : a[0]);
+    if (cell.coupled) fg = one - i;
+    if (at.block[1] >= 0) fg = sigmoid<Real>(cell.peepholes ? fma(load(p + V), before, a[1]) : a[1]);
+    const Vec<Real> g = cell.input_activation ? tanh<Real>(a[2]) : a[2];
+    const Vec<Real> fresh = fma(fg, before, i * g);
+    if (at.block[3] >= 0) o = sigmoid<Real>(cell.peepholes ? fma(load(p + 2 * V), fresh, a[3]) : a[3]);
+    const Vec<Real> values[4] = {i, fg, g, o};
+    for (int part = 0; part < 4; ++part) {
+      if (at.block[part] >= 0) store(memory + at.block[part] * V, values[part]);
+    }
+    Vec<Real> keep_h{}, keep_c{}, c = fresh;
+    if (zoneout.of_c() || zoneout.of_h()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
+    if (zoneout.of_c()) c = mix(keep_c, before, fresh);
+    store(row.c_after + j * row.c_after_stride, c);
+    if (computed.fresh) store(computed.fresh + (j * computed.pairs + row.number) * V, fresh);
+    if (cell.gate_recurrence) keep_gates(row, j, values);
+    if (f.activity[0]) record(row, j, i, fg, g, o, c);
+    if (cell.layer_norm) return;
+    const Vec<Real> out = o * (cell.output_activation ? tanh<Real>(fresh) : fresh);
+    if (cell.projection) store(computed.outs + row.number * at.H + j * V, out, units);
+    else put_h(row, j, out, keep_h, units);
+  }
+
+  static Vec<Real> mix(Vec<Real> keep, Vec<Real> old, Vec<Real> fresh) {
+    return fma(keep, old, (all(Real(1)) - keep) * fresh);
+  }
+
+  void put_h(const RowAt<Real>& row, Index j, Vec<Real> out, Vec<Real> keep, int units) const {
+    if (zoneout.of_h()) out = mix(keep, load(row.h_before + j * V, units), out);
+    store(pairs.at(f.y, row.step, row.row) + j * V, out, units);
+  }
+
+  void keep_gates(const RowAt<Real>& row, Index j, const Vec<Real>* values) {
+    for (int part = 0; part < 4; ++part) {
+      if (at.gate[part] < 0) continue;
+      Real* to = gates_before + (row.row * at.gates + at.gate[part]) * at.H + j * V;
+      store(to, values[part], at.units(j));
+    }
+  }
+
+  void record(const RowAt<Real>& row, Index j, Vec<Real> i, Vec<Real> fg, Vec<Real> g, Vec<Real> o, Vec<Real> c) const {
+    const Vec<Real> values[5] = {i, fg, g, o, c};
+    const Index where = (row.step * f.rows.batch + row.caller) * at.H + j * V;
+    for (int part = 0; part < 5; ++part) store(f.activity[part] + where, values[part], at.units(j));
+  }
+
+  // Layer norm needs whole rows: of R h before the gates, of the cells before the output.
+  void finish_normed(const RowAt<Real>& row) {
+    computed.spread_h[row.number] = normalise(normed(computed.normed_h, 0, row.number), at.blocks);
+    for (Index j = 0; j < at.J; ++j) {
+      const Real* x = normed(computed.normed_x, j, row.number);
+      const Real* h = normed(computed.normed_h, j, row.number);
+      Real* to = gates(j, row.number);
+      for (int v = 0; v < at.blocks; ++v) {
+        const Index w = j * at.width + v * V;
+        const Vec<Real> a = fma(load(x + v * V), load(weights.norm_ih + w), load(weights.bias + w));
+        const Vec<Real> total = fma(load(h + v * V), load(weights.norm_hh + w), a);
+        store(to + v * V, cell.gate_recurrence ? load(to + v * V) + total : total);
+      }
+      run_cell(row, j);
+      const Index where = (j * computed.pairs + row.number) * V;
+      store(computed.normed_c + where, load(computed.fresh + where));
+    }
+    computed.spread_c[row.number] = normalise(computed.normed_c + row.number * V, 1);
+    for (Index j = 0; j < at.J; ++j) {
+      const Index where = (j * computed.pairs + row.number) * V;
+      const Vec<Real> u =
+          fma(load(computed.normed_c + where), load(weights.norm_c + j * V), load(weights.bias_c + j * V));
+      const Vec<Real> o = at.block[3] < 0 ? all(Real(1)) : load(gates(j, row.number) + at.block[3] * V);
+      const Vec<Real> out = o * (cell.output_activation ? tanh<Real>(u) : u);
+      Vec<Real> keep_h{}, keep_c{};
+      if (zoneout.of_h()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
+      if (cell.projection) store(computed.outs + row.number * at.H + j * V, out, at.units(j));
+      else put_h(row, j, out, keep_h, at.units(j));
+    }
+  }
+
+  void project(Index count) {
+    const Index outputs = at.output_blocks();
+    const Real* a[max_rows];
+    const Real* from[max_rows];
+    Real* to[max_rows];
+    const Cut cut(count);
+    for (Index j = 0; j < outputs; j += max_vectors) {
+      const int vectors = int(smaller(max_vectors, outputs - j));
+      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
+        for (int r = 0; r < cut.rows(tile); ++r) {
+          a[r] = computed.outs + rows[n + r].number * at.H;
+          from[r] = zeros;
+          to[r] = projected + (rows[n + r].row * outputs + j) * V;
+        }
+        row_tile_for<Real>(cut.rows(tile), vectors, 1)(a, 1, at.H, 0, weights.projection + j * V * at.H, 0,
+                                                       {from, to, V, 0});
+      }
+    }
+    for (Index n = 0; n < count; ++n) {
+      for (Index j = 0; j < outputs; ++j) {
+        Vec<Real> keep_h{}, keep_c{};
+        if (zoneout.of_h()) zoneout.keep(j * V, rows[n].caller, rows[n].step, keep_h, keep_c);
+        const int units = int(smaller(V, at.R - j * V));
+        put_h(rows[n], j, load(projected + (rows[n].row * outputs + j) * V), keep_h, units);
+      }
+    }
+  }
+
+  // After a row's last step, this member's units of its final state.
+  void finish(const RowAt<Real>& row) const {
+    const Real* h = pairs.at(f.y, row.step, row.row);
+    const bool whole = team.split == Split::rows;
+    const Index from = whole ? 0 : share.first_block * V, to = whole ? at.R : smaller(at.R, share.last_block * V);
+    for (Index k = from; k < to; ++k) f.final.h[row.caller * at.R + k] = h[k];
+    for (Index j = share.first_block; j < share.last_block; ++j) {
+      store(f.final.c + row.caller * at.H + j * V, load(row.c_after + j * row.c_after_stride), at.units(j));
+    }
+    if (!cell.gate_recurrence) return;
+    const Index width = at.gates * at.H;
+    for (Index k = 0; k < width; ++k) f.final.gates[row.caller * width + k] = gates_before[row.row * width + k];
+  }
+
+  // A row without steps keeps its state.
+  void finish_empty(Index row) const {
+    const Index caller = pairs.caller(row), width = at.gates * at.H;
+    for (Index k = 0; k < at.R; ++k) f.final.h[caller * at.R + k] = f.initial.h[caller * at.R + k];
+    for (Index k = 0; k < at.H; ++k) f.final.c[caller * at.H + k] = f.initial.c[caller * at.H + k];
+    if (!cell.gate_recurrence) return;
+    for (Index k = 0; k < width; ++k) f.final.gates[caller * width + k] = f.initial.gates[caller * width + k];
+  }
+
+  const Packed<Real> weights;
+  const Index chunk;  // steps
+  const Computed<Real> computed;
+  Index base = 0;  // the number of the first pair in `computed`
+  Real *initial_c, *start_c, *gates_before, *projected, *zeros;
+  RowAt<Real>* rows;
+  const Real** inputs;
+  Index* numbers;
+};
+
+}  // namespace foretell::FORETELL_VARIANT

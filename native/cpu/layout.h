@@ -1,0 +1,171 @@
+// How weights, gates and cells lie in memory.
+//
+// The H units come in J blocks of as many as a vector has lanes (V), the last one padded with zero weights, so that a
+// block's G rows of weights are G vectors side by side: [J][K][G][V].  What is computed for a pair (step, row) lies
+// likewise, [J][pairs][G][V] for the gates and [J][pairs][V] for the cells: a tile's outputs are then contiguous, and
+// a block's gradients are already the right-hand matrix of the weights' gradient.
+#pragma once
+
+#include "foretell/lstm.h"
+#include "simd.h"
+
+namespace foretell::FORETELL_VARIANT {
+
+inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+inline Index smaller(Index a, Index b) { return a < b ? a : b; }
+inline Index larger(Index a, Index b) { return a > b ? a : b; }
+
+constexpr Index cache_line = 64;  // bytes
+
+// Hands out parts of a buffer, each on a cache line of its own; with a null buffer it counts.
+template <class Real>
+class Parts {
+ public:
+  explicit Parts(Real* buffer = nullptr) : buffer_(buffer) {}
+
+  Real* take(Index count) {
+    if (!count) return nullptr;
+    Real* part = buffer_ ? buffer_ + taken_ : nullptr;
+    taken_ += ceil_div(count * sizeof(Real), cache_line) * (cache_line / sizeof(Real));
+    return part;
+  }
+  template <class Other>
+  Other* take_as(Index count) {
+    return reinterpret_cast<Other*>(take(ceil_div(count * sizeof(Other), sizeof(Real))));
+  }
+  Index taken() const { return taken_; }
+
+ private:
+  Real* buffer_;
+  Index taken_ = 0;
+};
+
+// The sizes of a cell in blocks.
+template <class Real>
+struct Layout {
+  static constexpr int V = lanes<Real>;
+  Index I, H, R, J;
+  int tail;            // units in the last block
+  int blocks = 0;      // G
+  int gates = 0;       // n
+  int block[4], gate[4];  // of i, f, g, o: which block of rows, which gate; -1 if none
+  Index width;         // of a unit block's rows: G * V
+  Index recurrent;     // what a step sees of the one before: h, and with gate recurrence the gates
+
+  explicit Layout(const Cell& cell) : I(cell.inputs), H(cell.hidden), R(cell.outputs), J(ceil_div(H, V)) {
+    tail = int(H - (J - 1) * V);
+    const bool there[4] = {cell.input_gate, cell.forget_gate && !cell.coupled, true, cell.output_gate};
+    for (int part = 0; part < 4; ++part) {
+      block[part] = there[part] ? blocks++ : -1;
+      gate[part] = there[part] && part != 2 ? gates++ : -1;
+    }
+    width = blocks * V;
+    recurrent = R + (cell.gate_recurrence ? gates * H : 0);
+  }
+  int units(Index j) const { return j == J - 1 ? tail : V; }
+  Index output_blocks() const { return ceil_div(R, V); }
+};
+
+// The weights, ready for forward: input and recurrent panels [J][K][G][V], what is added and multiplied.
+template <class Real>
+struct Packed {
+  const Real *input, *recurrent, *bias, *norm_ih, *norm_hh, *peephole, *norm_c, *bias_c, *projection;
+  Index size;
+
+  Packed(const Cell& cell, const Real* buffer) {
+    const Layout<Real> at(cell);
+    Parts<const Real> parts(buffer);
+    input = parts.take(at.J * at.I * at.width);
+    recurrent = parts.take(at.J * at.recurrent * at.width);
+    bias = parts.take(at.J * at.width);
+    norm_ih = parts.take(cell.layer_norm ? at.J * at.width : 0);
+    norm_hh = parts.take(cell.layer_norm ? at.J * at.width : 0);
+    peephole = parts.take(cell.peepholes ? at.J * 3 * at.V : 0);  // [J][i f o][V]
+    norm_c = parts.take(cell.layer_norm ? at.J * at.V : 0);
+    bias_c = parts.take(cell.layer_norm ? at.J * at.V : 0);
+    projection = parts.take(cell.projection ? at.output_blocks() * at.V * at.H : 0);  // [panels][H][vectors][V]
+    size = parts.taken();
+  }
+};
+
+// What forward computes for every pair (step, row); with it alone backward can start.
+template <class Real>
+struct Computed {
+  Real *gates, *cells, *fresh, *seen, *outs, *normed_x, *normed_h, *normed_c, *spread_x, *spread_h, *spread_c;
+  Index pairs, size;
+
+  // `saves`: for backward, which wants the cells of every step; else these stay in a state [J][B][V].
+  Computed(const Cell& cell, bool has_mask, bool saves, Index pairs, Real* buffer) : pairs(pairs) {
+    const Layout<Real> at(cell);
+    const bool norm = cell.layer_norm;
+    Parts<Real> parts(buffer);
+    gates = parts.take(at.J * pairs * at.width);                                      // after activation
+    cells = parts.take(saves ? at.J * pairs * at.V : 0);                              // c
+    fresh = parts.take(norm || (saves && cell.zoneout_c > 0) ? at.J * pairs * at.V : 0);  // c~
+    seen = parts.take(has_mask || cell.gate_recurrence ? pairs * at.recurrent : 0);   // [pairs][K], h masked, gates
+    outs = parts.take(cell.projection ? pairs * at.H : 0);                            // [pairs][H], before W_hr
+    normed_x = parts.take(norm ? at.J * pairs * at.width : 0);                        // W x, then normalised
+    normed_h = parts.take(norm ? at.J * pairs * at.width : 0);                        // R h, the same
+    normed_c = parts.take(norm ? at.J * pairs * at.V : 0);
+    spread_x = parts.take(norm ? pairs : 0);                                          // 1 / standard deviation
+    spread_h = parts.take(norm ? pairs : 0);
+    spread_c = parts.take(norm ? pairs : 0);
+    size = parts.taken();
+  }
+};
+
+// Which pairs are alive, and where they lie in the caller's sequences.
+class Pairs {
+ public:
+  Pairs(const Rows& rows, bool reverse) : rows_(rows), reverse_(reverse) {}
+
+  Index first(Index t) const { return rows_.first[t]; }
+  Index alive(Index t) const { return t < 0 || t >= rows_.time ? 0 : rows_.first[t + 1] - rows_.first[t]; }
+  Index caller(Index row) const { return rows_.order ? rows_.order[row] : row; }
+  Index before(Index t) const { return reverse_ ? t + 1 : t - 1; }
+  // Is this the first step that the row runs?
+  bool begins(Index t, Index row) const { return reverse_ ? row >= alive(t + 1) : t == 0; }
+  bool is_even() const { return rows_.first[rows_.time] == rows_.time * rows_.batch; }
+
+  // Does a new sequence begin for this row, as seen in the direction of the run?  A reset at t is a border between
+  // t - 1 and t, which a reader from the end meets at t - 1.
+  bool resets(const std::uint8_t* reset, Index t, Index row) const {
+    if (!reset) return false;
+    if (!reverse_) return reset[t * rows_.batch + caller(row)];
+    return row < alive(t + 1) && reset[(t + 1) * rows_.batch + caller(row)];
+  }
+  template <class Real>
+  Real* at(const Sequence<Real>& sequence, Index t, Index row) const {
+    if (rows_.packed) return sequence.data + (first(t) + row) * sequence.row;
+    return sequence.data + t * sequence.time + caller(row) * sequence.row;
+  }
+
+ private:
+  const Rows& rows_;
+  bool reverse_;
+};
+
+// The part of the work that one member of a team does.
+struct Share {
+  Index first_row, row_step, rows_of, first_block, last_block;
+  bool even;
+
+  Share(const Team& team, Index blocks, Index batch, bool even) : even(even) {
+    const bool by_rows = team.split == Split::rows;
+    const Index member = team.member, members = team.members;
+    // Uneven rows are dealt in turn, so that at every step each member has as many alive as the others.
+    first_row = !by_rows ? 0 : even ? batch * member / members : member;
+    row_step = by_rows && !even ? members : 1;
+    rows_of = !by_rows ? batch : even ? batch * (member + 1) / members : batch;
+    first_block = by_rows ? 0 : blocks * member / members;
+    last_block = by_rows ? blocks : blocks * (member + 1) / members;
+  }
+  // How many of its rows are among the first `alive`.
+  Index rows(Index alive) const {
+    const Index end = smaller(alive, rows_of);
+    return end > first_row ? ceil_div(end - first_row, row_step) : 0;
+  }
+  Index row(Index n) const { return first_row + n * row_step; }
+};
+
+}  // namespace foretell::FORETELL_VARIANT

@@ -1,0 +1,142 @@
+// The two inner products of everything here: a few rows of one matrix times a panel of the other, in registers.
+//
+// Each output is a sum of partial sums, each a chain of fused multiply-adds, in an order that depends on the depth of
+// the product alone; so its bits do not depend on how many rows or vectors a tile has, that is, on batch, threads or
+// chunks.  Partial sums keep rounding errors small: they grow with the length of a chain.
+#pragma once
+
+#include "foretell/lstm.h"
+#include "simd.h"
+
+namespace foretell::FORETELL_VARIANT {
+
+constexpr int max_rows = registers == 32 ? 6 : 3;  // 6 x 4 sums, 4 weights and what is broadcast fill 32 registers
+constexpr int max_vectors = 4;
+constexpr Index chain = 128;  // products in a partial sum, at most
+
+#define FORETELL_UNROLL _Pragma("GCC unroll 8")
+
+// Where a tile's sums begin and end: a pointer for each row, and the strides of vectors and panels in both.
+template <class Real>
+struct Sums {
+  const Real* const* from;
+  Real* const* to;
+  Index vector, panel;
+};
+
+// to[r][v] = from[r][v] + sum over s < segments, k < length of a[r][s * stride + k] b[s * length + k][v], where b is
+// dense [segments * length][VECTORS][lanes], and that of a second panel lies b_panel further on.
+template <class Real, int ROWS, int VECTORS, int PANELS>
+inline void row_tile(const Real* const* a, Index segments, Index length, Index stride, const Real* b, Index b_panel,
+                     Sums<Real> sums) {
+  constexpr int V = lanes<Real>;
+  const Real* rows[ROWS];
+  FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = a[r];
+  const Index steps = length < chain ? length : chain;          // of a chain within a segment,
+  const Index joined = length < chain ? chain / length : 1;  // or so many whole segments
+  const Real* const* from = sums.from;
+  for (Index s = 0, k = 0; s < segments;) {
+    Vec<Real> total[ROWS][PANELS][VECTORS] = {};
+    for (Index part = 0; part < joined && s < segments; ++part) {
+      const Index end = k + steps < length ? k + steps : length;
+      for (; k < end; ++k) {
+        Vec<Real> weight[PANELS][VECTORS];
+        FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
+          FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) weight[p][v] = load(b + p * b_panel + v * V);
+        FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
+          const Vec<Real> value = all(rows[r][k]);
+          FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
+            FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v)
+              total[r][p][v] = fma(value, weight[p][v], total[r][p][v]);
+        }
+        b += VECTORS * V;
+      }
+      if (k < length) continue;
+      k = 0;
+      ++s;
+      FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] += stride;
+    }
+    FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
+      FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
+        FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
+          const Index where = p * sums.panel + v * sums.vector;
+          store(sums.to[r] + where, load(from[r] + where) + total[r][p][v]);
+        }
+    from = sums.to;
+  }
+}
+
+// c[r][v] += sum over k < length of a[k][r] b[k][v]: columns of a, whose rows are anywhere.
+template <class Real, int ROWS, int VECTORS>
+inline void column_tile(const Real* const* a, Index column, Index length, const Real* b, Real* c, Index c_row) {
+  constexpr int V = lanes<Real>;
+  Vec<Real> total[ROWS][VECTORS] = {};
+  for (Index k = 0; k < length; ++k) {
+    const Real* row = a[k] + column;
+    Vec<Real> weight[VECTORS];
+    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) weight[v] = load(b + v * V);
+    FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
+      const Vec<Real> value = all(row[r]);
+      FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) total[r][v] = fma(value, weight[v], total[r][v]);
+    }
+    b += VECTORS * V;
+  }
+  FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
+    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
+      Real* to = c + r * c_row + v * V;
+      store(to, load(to) + total[r][v]);
+    }
+}
+
+template <class Real>
+using RowTile = void (*)(const Real* const*, Index, Index, Index, const Real*, Index, Sums<Real>);
+template <class Real>
+using ColumnTile = void (*)(const Real* const*, Index, Index, const Real*, Real*, Index);
+
+
+template <class Real, int ROWS, int PANELS>
+constexpr RowTile<Real> row_tiles_of[max_vectors] = {
+    row_tile<Real, ROWS, 1, PANELS>, row_tile<Real, ROWS, 2, PANELS>, row_tile<Real, ROWS, 3, PANELS>,
+    row_tile<Real, ROWS, 4, PANELS>};
+template <class Real, int ROWS>
+constexpr ColumnTile<Real> column_tiles_of[max_vectors] = {column_tile<Real, ROWS, 1>, column_tile<Real, ROWS, 2>,
+                                                           column_tile<Real, ROWS, 3>, column_tile<Real, ROWS, 4>};
+
+// Two panels at once where the rows leave room for them, and the chains of sums would otherwise be too few.
+template <class Real>
+inline RowTile<Real> row_tile_for(int rows, int vectors, int panels) {
+  const int v = vectors - 1;
+  if (panels == 2) return rows == 2 ? row_tiles_of<Real, 2, 2>[v] : row_tiles_of<Real, 1, 2>[v];
+  if constexpr (max_rows > 3) {
+    if (rows == 6) return row_tiles_of<Real, 6, 1>[v];
+    if (rows == 5) return row_tiles_of<Real, 5, 1>[v];
+    if (rows == 4) return row_tiles_of<Real, 4, 1>[v];
+  }
+  if (rows == 3) return row_tiles_of<Real, 3, 1>[v];
+  return rows == 2 ? row_tiles_of<Real, 2, 1>[v] : row_tiles_of<Real, 1, 1>[v];
+}
+
+template <class Real>
+inline ColumnTile<Real> column_tile_for(int rows, int vectors) {
+  if constexpr (max_rows > 3) {
+    if (rows == 6) return column_tiles_of<Real, 6>[vectors - 1];
+    if (rows == 5) return column_tiles_of<Real, 5>[vectors - 1];
+    if (rows == 4) return column_tiles_of<Real, 4>[vectors - 1];
+  }
+  if (rows == 3) return column_tiles_of<Real, 3>[vectors - 1];
+  return rows == 2 ? column_tiles_of<Real, 2>[vectors - 1] : column_tiles_of<Real, 1>[vectors - 1];
+}
+
+// The sizes of the tiles that `count` rows are cut into, as even as can be: 16 -> 6, 5, 5.
+struct Cut {
+  int tiles, size, larger;  // the first `larger` tiles have size + 1
+
+  explicit Cut(Index count, int most = max_rows) {
+    tiles = int((count + most - 1) / most);
+    size = tiles ? int(count / tiles) : 0;
+    larger = tiles ? int(count % tiles) : 0;
+  }
+  int rows(int tile) const { return size + (tile < larger); }
+};
+
+}  // namespace foretell::FORETELL_VARIANT

@@ -1,0 +1,139 @@
+// One layer of an LSTM over a sequence, in one direction: forward, backward and what they need.
+//
+// Sizes: T time, B batch, I input, H hidden (cells), R outputs (H, or the size of the projection), G blocks of H
+// rows in the weights, n gates with weights of their own.  The blocks come in torch's order i, f, g, o; a gate that
+// is off, or f when coupled to i, has none.  The equations are those of src/foretell/lstm/definition.py.
+//
+// The rows of a batch come sorted by length, longest first, so that those alive at a step are the first ones, and a
+// pair (step, row) has the number first[t] + row, as in torch's PackedSequence; N is the number of all pairs.
+// All pointers may be unaligned; features are contiguous; strides count elements.
+#pragma once
+
+#include <cstdint>
+
+namespace foretell {
+
+using Index = std::int64_t;
+
+class Barrier;
+
+// Which LSTM.
+struct Cell {
+  Index inputs = 0, hidden = 0, outputs = 0;  // I, H, R
+  bool input_gate = true, forget_gate = true, output_gate = true, coupled = false;
+  bool input_activation = true, output_activation = true;
+  bool peepholes = false, gate_recurrence = false, layer_norm = false, projection = false;
+  double zoneout_h = 0, zoneout_c = 0;
+  bool draws = false;  // zoneout draws 0 or 1 (training); else it takes its expected value
+};
+
+// The parameters of a layer in one direction, or their gradients; null where there is none.
+template <class Real>
+struct Parameters {
+  Real* weight_ih = nullptr;    // [GH,I]
+  Real* weight_hh = nullptr;    // [GH,R]
+  Real* bias_ih = nullptr;      // [GH]
+  Real* bias_hh = nullptr;      // [GH]
+  Real* weight_hr = nullptr;    // [R,H]
+  Real* peephole = nullptr;     // [nH]
+  Real* weight_gate = nullptr;  // [nH,nH]
+  Real* norm_ih = nullptr;      // [GH]
+  Real* norm_hh = nullptr;      // [GH]
+  Real* norm_c = nullptr;       // [H]
+  Real* bias_c = nullptr;       // [H]
+};
+
+// A state of every row, dense; or its gradient; or null.  Rows in the caller's order.
+template <class Real>
+struct State {
+  Real* h = nullptr;      // [B,R]
+  Real* c = nullptr;      // [B,H]
+  Real* gates = nullptr;  // [B,nH], with gate recurrence
+};
+
+// [T,B,features], or with packed rows [N,features] and `time` unused.
+template <class Real>
+struct Sequence {
+  Real* data = nullptr;
+  Index time = 0, row = 0;  // strides
+};
+
+// Which rows are alive at which step.
+struct Rows {
+  Index time = 0, batch = 0;
+  const Index* first = nullptr;  // [T+1], first[t+1] - first[t] rows are alive at t, never more than at t - 1
+  const Index* order = nullptr;  // [B], the caller's row for each sorted one; null if the order is the same
+  bool packed = false;           // sequences are laid out by number
+};
+
+template <class Real>
+struct Forward {
+  Cell cell;
+  Rows rows;
+  bool reverse = false;                // run from each row's end to its beginning
+  const std::uint8_t* reset = nullptr; // [T,B] dense: a new sequence begins at this step
+  std::uint64_t seed = 0;              // of the zoneout masks
+  Index sequence = 0;                  // layer * directions + direction, the same
+  Sequence<const Real> x;              // I features
+  Parameters<const Real> weights;
+  const Real* hidden_mask = nullptr;   // [B,R], locked dropout of h on its way into the gates
+  State<const Real> initial, start;    // start: what a reset goes back to
+  Sequence<Real> y;                    // R features
+  State<Real> final;
+  Real* saved = nullptr;               // saved_size() numbers that backward needs; null: inference
+  Real* activity[5] = {};              // i, f, g, o, c, each [T,B,H] dense; or null
+};
+
+template <class Real>
+struct Backward {
+  Forward<Real> forward;               // as it was called
+  Sequence<const Real> dy;             // R features; null: zero
+  State<const Real> dfinal;            // null: zero
+  Sequence<Real> dx;                   // I features; null: not wanted, as below
+  State<Real> dinitial, dstart;
+  Parameters<Real> dweights;           // weights whose gradient is wanted
+};
+
+// How threads share one direction: by rows of the batch, or by hidden units, meeting once a step.
+enum class Split { rows, units };
+
+// The threads that work on one direction together.
+struct Team {
+  int member = 0, members = 1;
+  Barrier* barrier = nullptr;
+  Split split = Split::rows;
+};
+
+// Memory for a run, in numbers of type Real: what a team shares, and what each member has besides.
+struct ScratchSize {
+  Index shared, own;
+};
+template <class Real>
+struct Scratch {
+  Real *shared, *own;
+};
+
+// The kernels of one instruction set.  Buffers are aligned to 64 bytes, and their sizes are in numbers of type Real.
+template <class Real>
+struct Kernels {
+  Index lanes;  // numbers in a vector
+  Index (*packed_size)(const Cell&);  // of the weights, ready for forward
+  void (*pack)(const Cell&, const Parameters<const Real>&, Real* packed, const Team&);
+  Index (*saved_size)(const Forward<Real>&);
+  ScratchSize (*forward_scratch)(const Forward<Real>&);
+  void (*forward)(const Forward<Real>&, const Real* packed, Scratch<Real>, const Team&);
+  ScratchSize (*backward_scratch)(const Backward<Real>&);
+  void (*backward)(const Backward<Real>&, Scratch<Real>, const Team&);
+};
+
+// The kernels of the active instruction set.
+template <class Real>
+const Kernels<Real>& kernels();
+
+// Run one layer in `directions` (1 or 2) directions on `threads` threads, with scratch memory of its own.
+template <class Real>
+void forward(const Forward<Real>* layer, int directions, int threads);
+template <class Real>
+void backward(const Backward<Real>* layer, int directions, int threads);
+
+}  // namespace foretell

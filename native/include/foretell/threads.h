@@ -1,0 +1,60 @@
+// Running one piece of work on several threads, which meet at barriers.
+// A file built for more than the baseline CPU may include this: it compiles nothing that another file shares.
+#pragma once
+
+#include <atomic>
+
+namespace foretell {
+
+// The threads that the caller may use: OpenMP's value, which torch.set_num_threads sets for the thread that calls it;
+// without OpenMP, the number of cores.  1 inside parallel work, and in a forked child, where the pool is gone.
+int max_threads();
+
+// A reference to a callable work(thread, threads), 0 <= thread < threads; it must outlive this.
+class Work {
+ public:
+  template <class Function>
+  Work(const Function& function)
+      : function_(&function), call_([](const void* self, int thread, int threads) {
+          (*static_cast<const Function*>(self))(thread, threads);
+        }) {}
+
+  void operator()(int thread, int threads) const { call_(function_, thread, threads); }
+
+ private:
+  const void* function_;
+  void (*call_)(const void*, int, int);
+};
+
+// Runs work(thread, threads) for thread = 0 .. threads - 1, at the same time and with denormals flushed; or, if the
+// system grants fewer threads, work(0, 1) alone, which must then meet nobody at a barrier.  Work must not throw.
+void parallel(int threads, Work work);
+
+// While it lives, this thread takes denormal inputs and results for zero.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  unsigned long long previous_;  // the control register
+};
+
+// Where `threads` threads, always the same ones, wait for each other, any number of times.
+// What each wrote before wait() all can read after it.
+class Barrier {
+ public:
+  explicit Barrier(int threads);
+  void wait();
+
+ private:
+  static constexpr int apart = 128;  // bytes: two cache lines, as Intel's prefetcher fetches them in pairs
+
+  const int threads_;
+  alignas(apart) std::atomic<int> arrived_;
+  alignas(apart) std::atomic<unsigned> round_;
+};
+
+}  // namespace foretell

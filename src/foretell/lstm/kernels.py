@@ -1,0 +1,243 @@
+"""The compiled kernels on tensors: sizes, number types and memory are settled here, before C++ is entered.
+
+What a direction hands over is a list of addresses, 0 for none. The order of the parts is that of
+native/bindings/lstm.cpp: weights, locked mask, state, start, final state, saved, activity; backward adds the
+gradients of y and of the final state, which it reads, and of x, state, start and weights, which it writes.
+"""
+
+import copy
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from foretell import native
+from foretell.lstm.definition import Activity, State, Weights
+from foretell.lstm.options import Options
+from foretell.lstm.request import Request
+
+STATE_PARTS = 3  # h, c and the gates of gate recurrence
+ACTIVITY_PARTS = 5  # i, f, g, o, c
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gives. `saved` [D,...] is what backward has to know; its layout is the kernels' own."""
+
+    y: Tensor  # [T,B,DR]
+    state: State
+    saved: Tensor | None
+    activity: tuple[Activity, ...]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """As the parts of the request; None where not wanted."""
+
+    x: Tensor | None
+    state: tuple[Tensor | None, ...]
+    start: tuple[Tensor | None, ...]
+    weights: tuple[tuple[Tensor | None, ...], ...]
+
+
+def dense(request: Request) -> Request:
+    """The same request with every tensor of the layout and number type that the kernels take; differentiable.
+
+    They compute in float64 if x is of that type, else in float32.
+    """
+    kind = torch.float64 if request.x.dtype == torch.float64 else torch.float32
+    return replace(
+        request,
+        x=_features_together(request.x.to(kind)),
+        state=_laid_out(request.state, kind),
+        start=None if request.start is None else _laid_out(request.start, kind),
+        weights=tuple(Weights(*_laid_out(weights, kind)) for weights in request.weights),
+        locked=_laid_out(request.locked, kind),
+        lengths=None if request.lengths is None else request.lengths.contiguous(),
+        reset=None if request.reset is None else request.reset.contiguous(),
+    )
+
+
+def forward(request: Request, saves: bool) -> Outcome:
+    """Run one layer, in one or both directions, on a request made by `dense`."""
+    width = request.state[0].shape[-1]
+    y = _like(request.x, request.directions * width, request.lengths)
+    state = tuple(torch.empty_like(part) for part in request.state)
+    saved = _allocate_saved(request) if saves else None
+    cells = [_allocate_activity(request) for _ in request.weights] if request.record else []
+    directions = []
+    for number in range(request.directions):
+        parts = [*_inputs(request, number), *_each(state, number)]
+        parts += [None if saved is None else saved[number], *(cells[number] if cells else [None] * ACTIVITY_PARTS)]
+        directions.append([_address(part) for part in parts])
+    _core().forward(request.x.dtype == torch.float64, _cell(request), _call(request, y), directions)
+    outputs = torch.split(y, width, dim=-1)
+    activity = tuple(Activity(*parts, output) for parts, output in zip(cells, outputs))  # type: ignore[call-arg]  # noqa: B905
+    return Outcome(y, state, saved, activity)
+
+
+def backward(
+    request: Request, y: Tensor, saved: Tensor, dy: Tensor | None, dstate: Sequence[Tensor | None], wanted: Gradients
+) -> Gradients:
+    """The gradients of those parts that are not None in `wanted`, after a `forward` that saved.
+
+    dy [T,B,DR] and dstate, as the request's state, are the gradients of its outcome; None is 0.
+    """
+    dy = None if dy is None else _features_together(dy)
+    dstate = [None if part is None else part.contiguous() for part in dstate]
+    found = _allocate_gradients(request, wanted)
+    dx = [] if wanted.x is None else [_like(request.x, request.x.shape[-1], request.lengths) for _ in request.weights]
+    directions = []
+    for number in range(request.directions):
+        parts = [*_inputs(request, number), *[None] * STATE_PARTS, saved[number], *[None] * ACTIVITY_PARTS]
+        addresses = [_address(part) for part in parts] + _strided(dy)
+        addresses += [_address(part) for part in _each(dstate, number)]
+        addresses += _strided(dx[number] if dx else None)
+        parts = [*_each(found.state, number), *_each(found.start, number), *found.weights[number]]
+        directions.append(addresses + [_address(part) for part in parts])
+    _core().backward(request.x.dtype == torch.float64, _cell(request), _call(request, y), directions)
+    return replace(found, x=functools.reduce(torch.add, dx) if dx else None)
+
+
+class Stepper:
+    """A stack of layers one step at a time, on a state of its own [L,B,...] in the kernels' number type."""
+
+    def __init__(self, weights: Sequence[Weights], options: Options, start: State) -> None:
+        self._outside = start[0].dtype
+        kind = torch.float64 if self._outside == torch.float64 else torch.float32
+        self.state = _copied(start, kind)
+        packed = [_laid_out(layer, kind) for layer in weights]
+        sizes = [(layer.weight_ih.shape[1], *(part.shape[-1] for part in reversed(start[:2]))) for layer in weights]
+        cells = [_make_cell(options, *size, weights[0].weight_hr is not None, False) for size in sizes]
+        make = _core().Stepper64 if kind == torch.float64 else _core().Stepper32
+        addresses = [[_address(part) for part in layer] for layer in packed]
+        batch, self._width = start[0].shape[1:]
+        self.core = make(cells, addresses, self._addresses(), batch, options.residual)
+
+    def step(self, x: Tensor) -> Tensor:
+        """x [B,I] or [I] -> y [B,R] or [R], in x's number type."""
+        within = x.to(self.state[0].dtype).contiguous()
+        y = within.new_empty(*x.shape[:-1], self._width)
+        self.core.step(within.data_ptr(), y.data_ptr())
+        return y.to(self._outside)
+
+    def twin(self) -> Self:
+        """Another one in the same state, that goes its own way with the same packed weights."""
+        twin = copy.copy(self)
+        twin.state = _copied(self.state, self.state[0].dtype)
+        twin.core = self.core.twin(twin._addresses())
+        return twin
+
+    def _addresses(self) -> list[list[int]]:
+        return [[_address(part) for part in _each(self.state, layer)] for layer in range(len(self.state[0]))]
+
+
+def _copied(state: State, kind: torch.dtype) -> State:
+    return tuple(part.detach().to(kind).clone(memory_format=torch.contiguous_format) for part in state)
+
+
+def _core() -> Any:
+    return native.load()
+
+
+def _laid_out(parts: Sequence[Tensor | None], kind: torch.dtype) -> tuple[Any, ...]:
+    return tuple(None if part is None else part.to(kind).contiguous() for part in parts)
+
+
+def _features_together(x: Tensor) -> Tensor:
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _like(x: Tensor, width: int, lengths: Tensor | None) -> Tensor:
+    """[T,B,width] laid out as x, rows or steps first; 0 where rows may have ended, for the kernels skip that."""
+    make = torch.empty if lengths is None else torch.zeros
+    time, batch = x.shape[:2]
+    if x.stride(0) < x.stride(1):
+        return make(batch, time, width, dtype=x.dtype).transpose(0, 1)
+    return make(time, batch, width, dtype=x.dtype)
+
+
+def _allocate_saved(request: Request) -> Tensor:
+    time, batch = request.x.shape[:2]
+    is_double = request.x.dtype == torch.float64
+    has_mask = request.locked[0] is not None
+    size = _core().saved_size(is_double, _cell(request), time, batch, _address(request.lengths), has_mask)
+    return request.x.new_empty(request.directions, size)
+
+
+def _allocate_activity(request: Request) -> list[Tensor]:
+    shape = (*request.x.shape[:2], request.state[1].shape[-1])
+    make = torch.empty if request.lengths is None else torch.zeros
+    return [make(shape, dtype=request.x.dtype) for _ in range(ACTIVITY_PARTS)]
+
+
+def _allocate_gradients(request: Request, wanted: Gradients) -> Gradients:
+    """Room for all but that of x. A start gathers what every reset adds to it."""
+    weights = tuple(
+        tuple(None if part is None else torch.empty_like(part) for part in parts) for parts in wanted.weights
+    )
+    state = tuple(None if part is None else torch.empty_like(part) for part in wanted.state)
+    start = tuple(None if part is None else torch.zeros_like(part) for part in wanted.start)
+    return Gradients(None, state, start, weights)
+
+
+def _inputs(request: Request, number: int) -> list[Tensor | None]:
+    start = request.start or (None,) * len(request.state)
+    return [
+        *request.weights[number],
+        request.locked[number],
+        *_each(request.state, number),
+        *_each(start, number),
+    ]
+
+
+def _each(parts: Sequence[Tensor | None], number: int) -> list[Tensor | None]:
+    """The parts of a state that belong to a direction; all three of them, though gates may be missing."""
+    found = [None if part is None else part[number] for part in parts]
+    return found + [None] * (STATE_PARTS - len(found))
+
+
+def _address(part: Tensor | None) -> int:
+    return 0 if part is None else part.data_ptr()
+
+
+def _strided(part: Tensor | None) -> list[int]:
+    return [0, 0, 0] if part is None else [part.data_ptr(), part.stride(0), part.stride(1)]
+
+
+def _call(request: Request, y: Tensor) -> Any:
+    x, noise = request.x, request.noise
+    time, batch = x.shape[:2]
+    return _core().Call(
+        time,
+        batch,
+        False,
+        _address(request.lengths),
+        _address(request.reset),
+        0 if noise is None else int(noise.seed),
+        0 if noise is None else noise.sequence,
+        *_strided(x),
+        *_strided(y),
+        torch.get_num_threads(),
+    )
+
+
+def _cell(request: Request) -> Any:
+    hidden, outputs = request.state[1].shape[-1], request.state[0].shape[-1]
+    projects = request.weights[0].weight_hr is not None
+    return _make_cell(request.options, request.x.shape[-1], hidden, outputs, projects, request.noise is not None)
+
+
+@functools.lru_cache(maxsize=256)
+def _make_cell(options: Options, inputs: int, hidden: int, outputs: int, projects: bool, draws: bool) -> Any:
+    cell = _core().Cell()
+    cell.inputs, cell.hidden, cell.outputs = inputs, hidden, outputs
+    for name in ("input_gate", "forget_gate", "output_gate", "coupled", "input_activation", "output_activation"):
+        setattr(cell, name, getattr(options, name))
+    for name in ("peepholes", "gate_recurrence", "layer_norm", "zoneout_h", "zoneout_c"):
+        setattr(cell, name, getattr(options, name))
+    cell.projection, cell.draws = projects, draws
+    return cell

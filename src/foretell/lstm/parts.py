@@ -1,0 +1,67 @@
+"""A request cut into its layers, and a layer into its directions, for backends that do less at a time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from foretell.lstm.definition import Activity, State
+from foretell.lstm.request import Answer, Request
+
+Run = Callable[[Request], Answer]
+
+
+def run_layers(request: Request, run: Run) -> Answer:
+    """Layer by layer, with dropout and the residual connection between them."""
+    x, answers = request.x, []
+    for layer in range(request.layers):
+        # Time first in memory, so that the same seed drops what it drops in torch.nn.LSTM.
+        fed = functional.dropout(x.contiguous(), request.dropout) if layer and request.dropout else x
+        answer = run(request.part(layer * request.directions, request.directions, request.directions, fed))
+        x = answer.y + x if request.options.residual and layer else answer.y
+        answers.append(answer)
+    return Answer(x, *_join(answers))
+
+
+def run_both(request: Request, run: Run) -> Answer:
+    """The backward direction is a forward one over the reversed rows, turned back afterwards."""
+    lengths = request.lengths
+    forward = run(request.part(0, 1, 1, request.x))
+    backward = run(_turned(request.part(1, 1, 1, _reverse(request.x, lengths))))
+    activity = tuple(Activity(*(_reverse(part, lengths) for part in one)) for one in backward.activity)
+    backward = Answer(_reverse(backward.y, lengths), backward.state, activity)
+    return Answer(torch.cat([forward.y, backward.y], dim=-1), *_join([forward, backward]))
+
+
+def _reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """x [T,B,...] backward in time, each row within its own length; what lies beyond it stays there."""
+    if lengths is None:
+        return x.flip(0)
+    steps = torch.arange(len(x), device=x.device)[:, None]
+    source = torch.where(steps < lengths, lengths - 1 - steps, steps)  # [T,B]
+    return x[source, torch.arange(x.shape[1], device=x.device)]
+
+
+def _join(answers: list[Answer]) -> tuple[State, tuple[Activity, ...]]:
+    """The states and activities of several parts of a request, as those of the whole."""
+    state = tuple(map(torch.cat, zip(*(answer.state for answer in answers), strict=True)))
+    return state, tuple(chain.from_iterable(answer.activity for answer in answers))
+
+
+def _turned(request: Request) -> Request:
+    """Tell the noise, and move the resets to where a sequence begins for a reader from the end.
+
+    A reset at t is a border between t - 1 and t, which that reader meets at t - 1.
+    """
+    if request.noise is not None:
+        request = replace(request, noise=replace(request.noise, is_backward=True))
+    if request.reset is None:
+        return request
+    border = torch.cat([request.reset[1:], torch.zeros_like(request.reset[:1])])
+    if request.lengths is not None:
+        steps = torch.arange(1, len(border) + 1, device=border.device)[:, None]
+        border = border & (steps < request.lengths)
+    return replace(request, reset=_reverse(border, request.lengths))

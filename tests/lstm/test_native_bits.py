@@ -1,0 +1,166 @@
+"""What the documentation promises to the last bit, on one instruction set.
+
+Forward does not depend on who else is in the batch, on the number of threads, on where time is cut, on whether
+gradients or the trace are wanted, or on coming step by step; backward does not depend on the number of threads.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from foretell.lstm import LSTM
+
+pytestmark = pytest.mark.usefixtures("native_only")
+
+DTYPES = [torch.float32, torch.float64]
+LARGE = {"plain": {}, "layer norm": {"layer_norm": True, "bidirectional": True}, "odd": {"variant": "FGR"}}
+
+
+@pytest.fixture(params=DTYPES, ids=str)
+def layer(request, options, make) -> LSTM:
+    return make(9, 17, 2, **options).to(request.param)
+
+
+@pytest.fixture(params=DTYPES, ids=str)
+def large(request) -> Callable[..., tuple[LSTM, torch.Tensor]]:
+    """A layer and a batch, as large as it takes for several threads to share the work."""
+
+    def build(**settings: Any) -> tuple[LSTM, torch.Tensor]:
+        torch.manual_seed(0)
+        layer = LSTM(40, 100, 2, dtype=request.param, **settings)
+        return layer, torch.randn(24, 37, 40, dtype=request.param)
+
+    return build
+
+
+@pytest.fixture
+def on_threads() -> Iterator[Callable[..., Any]]:
+    """on_threads(count, call): what the call returns on so many threads."""
+    before = torch.get_num_threads()
+
+    def run(count: int, call: Callable[[], Any]) -> Any:
+        torch.set_num_threads(count)
+        return call()
+
+    yield run
+    torch.set_num_threads(before)
+
+
+def same(actual: Any, expected: Any) -> bool:
+    """Are tensors, or nested tuples of them, equal in every bit that counts?"""
+    if isinstance(actual, torch.Tensor):
+        return torch.equal(actual, expected)
+    return len(actual) == len(expected) and all(map(same, actual, expected))
+
+
+def rows(state: tuple[torch.Tensor, ...], first: int, end: int) -> tuple[torch.Tensor, ...]:
+    return tuple(part[:, first:end] for part in state)
+
+
+def random(layer: LSTM, *shape: int) -> torch.Tensor:
+    torch.manual_seed(8)
+    return torch.randn(*shape, layer.input_size, dtype=layer.weight_ih_l0.dtype)
+
+
+def test_a_row_alone_equals_a_row_of_a_batch(layer):
+    x = random(layer, 6, 7)
+    y, state = layer(x)
+    for first, end in [(0, 1), (3, 4), (6, 7), (1, 4), (2, 7)]:
+        assert same(layer(x[:, first:end]), (y[:, first:end], rows(state, first, end)))
+
+
+def test_a_row_alone_equals_a_row_of_a_ragged_batch(layer):
+    x, lengths = random(layer, 6, 5), [3, 6, 0, 1, 6]
+    y, state = layer(x, lengths=lengths)
+    for row, length in enumerate(lengths):
+        if length:
+            alone, after = layer(x[:length, row : row + 1])
+            assert same((y[:length, row : row + 1], rows(state, row, row + 1)), (alone, after))
+
+
+@pytest.mark.parametrize("settings", LARGE.values(), ids=LARGE.keys())
+def test_a_row_alone_equals_a_row_of_a_large_batch(settings, large):
+    layer, x = large(**settings)
+    y, state = layer.eval()(x)
+    for row in (0, 15, 16, 36):
+        assert same(layer(x[:, row : row + 1]), (y[:, row : row + 1], rows(state, row, row + 1)))
+
+
+def test_the_order_of_time_and_batch_in_memory_does_not_matter(layer):
+    x = random(layer, 6, 7)
+    assert same(layer(x), layer(x.transpose(0, 1).contiguous().transpose(0, 1)))
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5])
+def test_time_can_be_cut_anywhere(cut, layer):
+    x = random(layer, 6, 3)
+    y, end = layer(x)
+    first, state = layer(x[:cut])
+    second, state = layer(x[cut:], state)
+    assert same((torch.cat([first, second]), state), (y, end))
+
+
+def test_a_large_layer_can_be_cut(large):
+    layer, x = large()
+    y, end = layer.eval()(x)
+    state, parts = None, []
+    for chunk in x.split([1, 7, 16]):
+        part, state = layer(chunk, state)
+        parts.append(part)
+    assert same((torch.cat(parts), state), (y, end))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_step_by_step_equals_the_whole(batch, layer):
+    x = random(layer, 6, batch)
+    stream = layer.stream(batch)
+    y, state = layer(x)
+    assert same((torch.stack([stream.step(one) for one in x]), stream.save()), (y, state))
+
+
+def test_gradients_and_the_trace_change_no_output(layer):
+    x = random(layer, 6, 3)
+    expected = layer(x)
+    with torch.no_grad():
+        assert same(layer(x), expected)
+        trace = layer.trace(x)
+        assert same((trace.y, trace.state), expected)
+    with torch.inference_mode():
+        assert same(layer(x), expected)
+
+
+def outputs_and_gradients(layer, x, **arguments):
+    torch.manual_seed(1)  # the same noise
+    y, state = layer(x, **arguments)
+    weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
+    loss = (y * weights).sum() + sum(part.sum() for part in state)
+    return (y, *state, *torch.autograd.grad(loss, [x, *layer.parameters()]))
+
+
+def test_the_number_of_threads_changes_nothing(layer, on_threads):
+    x, lengths = random(layer, 6, 7).requires_grad_(), [6, 0, 3, 6, 1, 5, 2]
+    layer.train()
+    one, two, three = (
+        on_threads(count, lambda: outputs_and_gradients(layer, x, lengths=lengths)) for count in (1, 2, 3)
+    )
+    assert same(two, one)
+    assert same(three, one)
+
+
+@pytest.mark.parametrize("settings", LARGE.values(), ids=LARGE.keys())
+@pytest.mark.parametrize("batch", [1, 3, 37])
+def test_the_number_of_threads_changes_nothing_in_a_large_layer(batch, settings, large, on_threads):
+    layer, x = large(**settings)
+    x = x[:, :batch].contiguous().requires_grad_()
+    one, two, three = (on_threads(count, lambda: outputs_and_gradients(layer, x)) for count in (1, 2, 3))
+    assert same(two, one)
+    assert same(three, one)
+
+
+def test_the_same_call_twice_is_the_same(large, on_threads):
+    layer, x = large()
+    x.requires_grad_()
+    first = on_threads(2, lambda: outputs_and_gradients(layer, x))
+    assert same(on_threads(2, lambda: outputs_and_gradients(layer, x)), first)
