@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from foretell.jobs.forecasting.calendars import calendar, calendar_columns
+from foretell.jobs.forecasting import calendars
+from foretell.jobs.forecasting.calendars import calendar, calendar_columns, panel_calendar
 from foretell.jobs.forecasting.task import ForecastTask
 from foretell.networks.quantiles import pinball
 from foretell.sequences import build_panel, infer_schema, read_table
@@ -25,7 +26,7 @@ def whole_series(task):
         tracks, first = torch.tensor([track]), torch.tensor([int(start)])
         length = int(length)
         quantiles, _ = task.network(task.data.steps(tracks, first, length))
-        target, mask = task.data.targets(tracks, first, first + length, length, torch.tensor([int(stop)]))
+        target, mask = task.data.goal(tracks, first, first + length, length, torch.tensor([int(stop)])).scaled()
         loss, known = pinball(quantiles, target, mask, task.probabilities)
         total, count = total + loss.item(), count + known.item()
     return total, count
@@ -39,7 +40,8 @@ def test_chunks_with_the_state_carried_are_the_whole_series(task):
     total, count, carried = 0.0, 0.0, None
     for batch in task.batches(1):
         loss, carried = task.loss(batch, carried)
-        total, count = total + loss.item() * batch.mask.sum().item(), count + batch.mask.sum().item()
+        known = batch.goal.scaled()[1].sum().item()
+        total, count = total + loss.item() * known, count + known
     expected, number = whole_series(task)
     assert count == number > 500
     assert total == pytest.approx(expected, rel=1e-4)
@@ -47,19 +49,16 @@ def test_chunks_with_the_state_carried_are_the_whole_series(task):
 
 def test_the_same_epoch_has_the_same_batches(task):
     one, again, other = (list(task.batches(epoch)) for epoch in (1, 1, 2))
-    assert all(torch.equal(a.target, b.target) for a, b in zip(one, again, strict=True))
-    assert not all(
-        a.target.shape == b.target.shape and torch.equal(a.target, b.target) for a, b in zip(one, other, strict=False)
-    )
+    first, second, third = ([batch.goal.values for batch in batches] for batches in (one, again, other))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, third, strict=False))
 
 
 def test_no_target_of_a_training_row_lies_in_the_validation_rows(task):
     """Targets are in units of their step; the mask alone says which are learned from."""
-    for batch in task.batches(1):
-        assert batch.mask.shape == batch.target.shape
     train = torch.from_numpy(task.train)
     tracks = torch.arange(len(train))
-    _, mask = task.data.targets(tracks, train - 6, train, 6, train)
+    _, mask = task.data.goal(tracks, train - 6, train, 6, train).scaled()
     horizon = task.data.horizon
     for step in range(6):
         for ahead in range(1, horizon + 1):
@@ -70,7 +69,7 @@ def test_no_target_of_a_training_row_lies_in_the_validation_rows(task):
 def test_validation_targets_are_the_validation_rows_alone(task):
     seen = 0
     for tracks, first, time in task.validation_blocks():
-        _, mask = task.validation_targets(tracks, first, time)
+        _, mask = task.validation_goal(tracks, first, time).scaled()
         for lane, track in enumerate(tracks.tolist()):
             for step, ahead in mask[:, lane].nonzero().tolist():
                 row = int(first[lane]) + step + ahead + 1
@@ -100,3 +99,15 @@ def test_a_phase_is_used_once_it_has_come_round_twice(step, count, phases):
     known = panel.frequency.calendar(times).shape[1] // 2  # phases of that step: a sine and a cosine each
     columns = calendar(panel, 0, np.arange(count), None).shape[1]
     assert len(calendar_columns(panel, None)) == phases * columns // known
+
+
+def test_the_calendar_does_not_depend_on_its_blocks(monkeypatch):
+    times = np.datetime64("2023-01-02", "us") + np.arange(800) * np.timedelta64(1, "D")
+    table = read_table({"ds": times, "y": np.arange(800) % 5 + 0.5})
+    panel = build_panel(table, infer_schema(table, time="ds", target="y"))
+    columns = calendar_columns(panel, None)
+    whole = panel_calendar(panel, None, columns)
+    assert np.array_equal(whole, calendar(panel, 0, np.arange(800), None)[:, columns])
+    monkeypatch.setattr(calendars, "BLOCK", 37)
+    assert calendar_columns(panel, None) == columns
+    assert np.array_equal(panel_calendar(panel, None, columns), whole)

@@ -14,6 +14,8 @@ from foretell.jobs.forecasting.tracks import (
     SPREAD_FLOOR,
     fill,
     inverse,
+    linear_at,
+    linear_inputs,
     make_tracks,
     moments,
     transform,
@@ -92,6 +94,20 @@ def test_gaps_repeat_the_last_value(series):
         for value, found in zip(values, filled[panel.offsets[number] :], strict=False):
             last = value if np.isfinite(value) else last
             assert found == last
+
+
+def test_the_calendar_of_some_rows_is_that_of_all():
+    values = np.random.default_rng(0).normal(size=60).cumsum()
+    panel = make_panel([values.tolist()])
+    waves = np.random.default_rng(1).normal(size=(60, 4)).astype(np.float32) * 3
+    tracks = make_tracks(panel, Scaling(context=6, transform=("none",)), waves)
+    so_far, rows = values - values[0], np.array([20, 21, 47, 59])
+    _, found = by_hand(values, 6)
+    spread, roughness = (np.array([found[row][place] for row in rows]) for place in (2, 4))
+    mean, deviation = (np.array([moment(so_far[: row + 1]) for row in rows]) for moment in (np.mean, np.std))
+    expected = linear_inputs(so_far[rows], spread, roughness, mean, deviation, waves[rows])
+    assert linear_at(tracks, 0, rows) == pytest.approx(expected, abs=1e-4)
+    assert np.abs(expected[:, 2:]).max() == LINEAR_LIMIT
 
 
 def test_an_old_outlier_leaves_the_window_without_a_trace():

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from foretell.networks.forecast import ForecastConfig, ForecastNetwork, KnownAhead, Steps, scaled_window
+from foretell.networks.goal import Goal
+from foretell.networks.quantiles import pinball
 
 T, B, L, H, Q = 7, 3, 5, 4, 3
+PROBABILITIES = torch.tensor([0.1, 0.5, 0.9])
 BASE = {
     "context": L,
     "horizon": H,
@@ -57,6 +60,17 @@ def make_steps(config: ForecastConfig, time: int = T, seed: int = 0) -> Steps:
     )
 
 
+def make_goal(steps: Steps, seed: int = 5) -> Goal:
+    g = torch.Generator().manual_seed(seed)
+    time, lanes = steps.level.shape
+    return Goal(
+        values=torch.cat([steps.level, torch.randn(H, lanes, generator=g)]),
+        known=(torch.rand(time + H, lanes, generator=g) < 0.8).float(),
+        learn=(torch.rand(time, lanes, generator=g) < 0.8).float(),
+        spread=steps.spread,
+    )
+
+
 def make_network(lively: bool = True, **changes: object) -> ForecastNetwork:
     torch.manual_seed(1)
     network = ForecastNetwork(ForecastConfig(**{**BASE, **changes}))
@@ -80,11 +94,11 @@ def test_a_fresh_network_answers_with_the_linear_skip_exactly():
 
 def test_window_is_the_last_values_in_the_scale_of_each_step():
     steps = make_steps(ForecastConfig(**BASE))
-    window = scaled_window(steps, L)
+    window = scaled_window(steps, L).view(L, T, B)
     for t in range(T):
         for b in range(B):
             by_hand = (steps.values[b, t : t + L] - steps.level[t, b]) / steps.spread[t, b]
-            torch.testing.assert_close(window[t, b], by_hand.clamp(-10, 10))
+            torch.testing.assert_close(window[:, t, b], by_hand.clamp(-10, 10))
 
 
 def test_shapes():
@@ -100,6 +114,25 @@ def test_reading_then_answering_is_the_forward_pass():
     hidden, _ = network.read(steps)
     torch.testing.assert_close(network.answer(steps, hidden), network(steps)[0])
     torch.testing.assert_close(network.trace(steps).layers[0][0].h, hidden)
+
+
+@pytest.mark.parametrize("changes", [{}, {"known": 0, "known_categories": ()}, {"layers": 2}])
+def test_the_loss_and_its_gradients_are_those_of_the_forward_pass(changes):
+    network = make_network(**changes).double()
+    steps = make_steps(network.config)
+    numbers = {f.name: getattr(steps, f.name) for f in fields(Steps)}
+    steps = Steps(**{name: x.double() if x.is_floating_point() else x for name, x in numbers.items()})
+    goal = make_goal(steps)
+    goal = Goal(*(getattr(goal, f.name).double() for f in fields(Goal)))
+    loss, count, (h, c) = network.loss(steps, goal, PROBABILITIES.double())
+    quantiles, (h_too, c_too) = network(steps)
+    total, known = pinball(quantiles, *goal.scaled(), PROBABILITIES.double())
+    assert count == known > 20
+    torch.testing.assert_close((loss, h, c), (total / known, h_too, c_too))
+    parameters = list(network.parameters())
+    plain = torch.autograd.grad(total / known, parameters)
+    assert all(gradient.any() for gradient in plain)
+    torch.testing.assert_close(torch.autograd.grad(loss, parameters), plain)
 
 
 def test_two_halves_with_the_state_between_make_the_whole():
@@ -194,8 +227,13 @@ def test_dropout_drops_in_training_alone():
     network = make_network(dropout=0.5)
     steps = make_steps(network.config)
     torch.testing.assert_close(network(steps)[0], network(steps)[0], rtol=0, atol=0)
+
+    def loss():
+        return network.loss(steps, make_goal(steps), PROBABILITIES)[0].item()
+
+    assert loss() == loss()
     network.train()
-    assert not torch.equal(network(steps)[0], network(steps)[0])
+    assert loss() != loss()
 
 
 def test_a_network_without_covariates_and_identity_works():

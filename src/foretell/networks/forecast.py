@@ -7,13 +7,18 @@ et al. 2018) plus the LSTM's correction, and quantiles around it ("forked" multi
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from foretell.lstm import LSTM, Trace
+from foretell.networks.goal import Goal, slide
+from foretell.networks.head_loss import Dropout, Head, head_loss
 from foretell.networks.quantiles import spread_out
 
 CLIP = 10.0  # scaled inputs beyond this are outliers
@@ -90,9 +95,24 @@ class ForecastNetwork(nn.Module):
 
     def forward(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
         """Steps and the state before them -> quantiles [T,B,H,Q] in the scale of their step, state after."""
-        (encoded, skipped), known = self._look(steps), self._known(steps)
-        hidden, state = self.lstm(self._inputs(steps, encoded, known), state)
-        return self._answer(steps, skipped, hidden, known), state
+        window, known = scaled_window(steps, self.config.context), self._known(steps)
+        hidden, state = self.lstm(self._inputs(steps, window, known), state)
+        return self._answer(steps, window, hidden, known), state
+
+    def loss(
+        self, steps: Steps, goal: Goal, probabilities: Tensor, state: State | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """The mean pinball loss of `forward` against the goal, the number of its targets, and the state after."""
+        window, known = scaled_window(steps, self.config.context), self._known(steps)
+        hidden, state = self.lstm(self._inputs(steps, window, known), state)
+        beside = None
+        if self.ahead is not None:
+            beside = self.ahead(hidden, known, self.config.horizon).permute(2, 0, 1).flatten(1)
+        skips = ((self.skip.weight, window), (self.skip_beside.weight, steps.linear.flatten(0, 1).T))
+        bias = self.head.bias + functional.pad(self.skip.bias, (0, len(self.head.bias) - self.config.horizon))
+        dropout = draw_dropout(hidden, self.config.dropout) if self.training else None
+        head = Head(self.head.weight, bias, skips, beside)
+        return *head_loss(hidden, head, goal, probabilities, dropout), state
 
     def read(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
         """The LSTM's outputs [T,B,hidden] and state alone: what running up to the present needs."""
@@ -101,7 +121,7 @@ class ForecastNetwork(nn.Module):
 
     def answer(self, steps: Steps, hidden: Tensor) -> Tensor:
         """Quantiles [T,B,H,Q] from outputs read before: what predicting from the present needs."""
-        return self._answer(steps, self._look(steps)[1], hidden, self._known(steps))
+        return self._answer(steps, scaled_window(steps, self.config.context), hidden, self._known(steps))
 
     def trace(self, steps: Steps) -> Trace:
         """Every gate and cell state of the LSTM over the steps, from a fresh state."""
@@ -109,31 +129,29 @@ class ForecastNetwork(nn.Module):
 
     def inputs(self, steps: Steps) -> Tensor:
         """What the LSTM reads, [T,B,I]: encoded window, gap and mask, linear inputs, calendar, past, known, static."""
-        return self._inputs(steps, self._look(steps)[0], self._known(steps))
+        return self._inputs(steps, scaled_window(steps, self.config.context), self._known(steps))
 
-    def _look(self, steps: Steps) -> tuple[Tensor, Tensor]:
-        """The window's encoding [T,B,encoding] and its share of the linear skip [T,B,H], in one product."""
-        weight = torch.cat([self.encode.weight, self.skip.weight])
-        bias = torch.cat([self.encode.bias, self.skip.bias])
-        seen = functional.linear(scaled_window(steps, self.config.context), weight, bias)
-        return seen[..., : self.config.encoding], seen[..., self.config.encoding :]
+    def _straight(self, steps: Steps, window: Tensor) -> Tensor:
+        """The linear skip to the medians, [H,T*B]."""
+        seen = torch.addmm(self.skip.bias.unsqueeze(1), self.skip.weight, window)
+        return torch.addmm(seen, self.skip_beside.weight, steps.linear.flatten(0, 1).T)
 
     def _known(self, steps: Steps) -> Tensor:
         return _join([steps.known], self.known_embeddings, steps.known_codes)
 
-    def _inputs(self, steps: Steps, encoded: Tensor, known: Tensor) -> Tensor:
+    def _inputs(self, steps: Steps, window: Tensor, known: Tensor) -> Tensor:
         time = len(steps.level)
         parts = [
-            encoded,
             torch.log1p(steps.gap).unsqueeze(-1),
-            (steps.gap == 0).unsqueeze(-1).to(encoded.dtype),
+            (steps.gap == 0).unsqueeze(-1),
             steps.linear,
             steps.calendar,
             _join([steps.past], self.past_embeddings, steps.past_codes),
             known[:time],
             self._static(steps).expand(time, -1, -1),
         ]
-        return torch.cat(parts, dim=-1)
+        x: Tensor = _Encode.apply(window, self.encode.weight, self.encode.bias, *parts)  # type: ignore[no-untyped-call]
+        return x
 
     def _static(self, steps: Steps) -> Tensor:
         parts = [steps.static]
@@ -141,14 +159,38 @@ class ForecastNetwork(nn.Module):
             parts.append(self.identity(steps.track))
         return _join(parts, self.static_embeddings, steps.static_codes)
 
-    def _answer(self, steps: Steps, skipped: Tensor, hidden: Tensor, known: Tensor) -> Tensor:
-        c = self.config
-        hidden = dropout(hidden, c.dropout) if self.training else hidden
+    def _answer(self, steps: Steps, window: Tensor, hidden: Tensor, known: Tensor) -> Tensor:
+        horizon = self.config.horizon
         out = self.head(hidden)
-        centre = out[..., : c.horizon] + skipped + self.skip_beside(steps.linear)
+        centre = out[..., :horizon] + self._straight(steps, window).T.view_as(out[..., :horizon])
         if self.ahead is not None:
-            centre = centre + self.ahead(hidden, known, c.horizon)
-        return spread_out(centre, out[..., c.horizon :].unflatten(-1, (c.horizon, -1)))
+            centre = centre + self.ahead(hidden, known, horizon)
+        return spread_out(centre, out[..., horizon:].unflatten(-1, (horizon, -1)))
+
+
+class _Encode(torch.autograd.Function):
+    """The window's encoding and parts [T,B,..] side by side, [T,B,I], each written once to where it belongs."""
+
+    @staticmethod
+    def forward(ctx: Any, window: Tensor, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
+        ctx.save_for_backward(window)
+        ctx.widths = [len(weight), *(part.shape[-1] for part in parts)]
+        x = weight.new_empty(*parts[0].shape[:2], sum(ctx.widths))
+        encoded, *places = torch.split(x, ctx.widths, dim=-1)
+        torch.addmm(bias, window.T, weight.T, out=encoded.flatten(0, 1))
+        for place, part in zip(places, parts, strict=True):
+            place.copy_(part)
+        return x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_x: Tensor) -> tuple[Tensor | None, ...]:
+        (window,) = ctx.saved_tensors
+        encoded, *parts = torch.split(d_x, ctx.widths, dim=-1)
+        encoded = encoded.flatten(0, 1)
+        wanted = zip(parts, ctx.needs_input_grad[3:], strict=True)
+        # transposed: a product that is short on both sides is twice as fast this way round
+        return None, (window @ encoded).T, encoded.sum(0), *(part if is_wanted else None for part, is_wanted in wanted)
 
 
 class KnownAhead(nn.Module):
@@ -169,25 +211,26 @@ class KnownAhead(nn.Module):
         return torch.as_tensor(self.out(mixed)).squeeze(-1)
 
 
-def dropout(x: Tensor, share: float) -> Tensor:
-    """Inverted dropout (Srivastava et al. 2014), the share rounded to 256ths.
+def draw_dropout(hidden: Tensor, share: float) -> Dropout | None:
+    """One random byte for each number of `hidden` [T,B,hidden].
 
-    One random byte decides for each element. PyTorch's own draws a whole number for each, which here costs as
-    much as the LSTM itself.
+    PyTorch's own dropout draws a whole number for each, which here costs as much as the LSTM itself. One number
+    is drawn from its generator, to seed a faster one.
     """
     least = min(round(256 * share), 255)
     if least == 0:
-        return x
-    words = torch.randint(-(2**63), 2**63 - 1, ((x.numel() + 7) // 8,))
-    kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= least
-    return x * (kept.to(x.device, x.dtype) * (256 / (256 - least)))
+        return None
+    seed = int(torch.randint(2**63 - 1, ()))
+    words = torch.from_numpy(np.random.SFC64(seed).random_raw((hidden.numel() + 7) // 8))
+    draws = words.view(torch.uint8)[: hidden.numel()].view(-1, hidden.shape[-1])
+    return Dropout(draws.to(hidden.device), least)
 
 
 def scaled_window(steps: Steps, context: int) -> Tensor:
-    """The last L values of every step in the scale of that step, [T,B,L]."""
-    window = steps.values.unfold(1, context, 1).transpose(0, 1)
+    """The last L values of every step in the scale of that step, [L,T*B]."""
+    level, spread = steps.level.flatten(), steps.spread.flatten()
     # in place after the first copy: this is the largest array of the network
-    return (window - steps.level.unsqueeze(-1)).div_(steps.spread.unsqueeze(-1)).clamp_(-CLIP, CLIP)
+    return (slide(steps.values.T, len(steps.level)) - level).div_(spread).clamp_(-CLIP, CLIP)
 
 
 def _embeddings(sizes: tuple[int, ...]) -> nn.ModuleList:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from foretell.training.checkpoint import Checkpoint
+from foretell.training.flat import FlatWeights
 
 WARM_UP = 0.15  # share of the steps over which the learning rate rises
 AVERAGED = 0.1  # share of the steps that the running average of the weights reaches back
@@ -72,23 +72,21 @@ def train(
     """
     groups = task.parameter_groups()
     rates = [group.pop("rate", 1.0) for group in groups]
-    optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, fused=True)
-    decay = 1 - 1 / (1 + AVERAGED * plan.steps * plan.epochs)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
-    average.update_parameters(network)  # the start itself is the first to be averaged
-    average.eval()
+    flat = FlatWeights(network, groups)
+    optimizer = torch.optim.AdamW(flat.groups(groups), lr=plan.learning_rate, fused=True)
+    average = flat.average
     resumed = checkpoint.load(network, average, optimizer) if checkpoint else None
     if resumed:
         best, counters = resumed
         curve, step = [Epoch(**line) for line in counters["curve"]], counters["step"]
     else:
-        best, curve, step = _copy(average.module), [Epoch(0, math.nan, _score(task, average, plan), 0.0)], 0
+        best, curve, step = _copy(average), [Epoch(0, math.nan, _score(task, average, plan), 0.0)], 0
     for number in range(len(curve), plan.epochs + 1):
         started = time.perf_counter()
-        loss, step = _epoch(network, task, plan, optimizer, average, rates, number, step)
+        loss, step = _epoch(network, task, plan, optimizer, flat, rates, number, step)
         score = _score(task, average, plan)
         if _is_best(score, curve):
-            best = _copy(average.module)
+            best = _copy(average)
         curve.append(Epoch(number, loss, score, time.perf_counter() - started))
         if checkpoint:
             counters = {"curve": [asdict(line) for line in curve], "step": step}
@@ -96,6 +94,7 @@ def train(
         if progress:
             progress(curve[-1], plan)
     network.load_state_dict(best)
+    flat.release()
     network.eval()
     return curve
 
@@ -106,9 +105,9 @@ def _is_best(score: float, curve: list[Epoch]) -> bool:
     return score < min(scores) if scores else math.isfinite(score) or math.isnan(curve[0].validation)
 
 
-def _score(task: Task, average: AveragedModel, plan: Plan) -> float:
+def _score(task: Task, average: nn.Module, plan: Plan) -> float:
     with own_threads(plan.threads):
-        return task.validate(average.module)
+        return task.validate(average)
 
 
 def _epoch(
@@ -116,7 +115,7 @@ def _epoch(
     task: Task,
     plan: Plan,
     optimizer: torch.optim.Optimizer,
-    average: AveragedModel,
+    flat: FlatWeights,
     rates: list[float],
     number: int,
     step: int,
@@ -125,21 +124,21 @@ def _epoch(
     network.train()
     losses: list[Tensor] = []
     carried = None
+    share = 1 / (1 + AVERAGED * plan.steps * plan.epochs)
     with own_randomness(plan.seed, number), own_threads(plan.threads):
         for batch in task.batches(number):
             rate = plan.learning_rate * one_cycle(step / max(1, plan.steps * plan.epochs))
             for group, factor in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-            optimizer.zero_grad()
+            flat.gradients.zero_()
             loss, carried = task.loss(batch, carried)
             torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(network.parameters(), plan.clip_norm)
+            flat.clip(plan.clip_norm)
             optimizer.step()
-            average.update_parameters(network)
+            flat.add_to_average(share)
             losses.append(loss.detach())
             step += 1
     network.eval()
-    average.eval()
     return (torch.stack(losses).mean().item() if losses else math.nan), step
 
 

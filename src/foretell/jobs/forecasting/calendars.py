@@ -7,15 +7,19 @@ from foretell.sequences import Frequency, Panel
 from foretell.sequences.panel import Times
 
 Float32 = NDArray[np.float32]
+BLOCK = 65_536  # rows whose calendar is computed at a time: the way there is wider than the result
 CYCLES = 2  # a phase seen less often is a trend in disguise, and would be extrapolated as one
 
 
 def calendar_columns(panel: Panel, season: tuple[int, ...] | None) -> tuple[int, ...]:
     """Which columns of `calendar` go round at least twice within the longest series."""
     longest = int(np.argmax(panel.lengths))
-    waves = calendar(panel, longest, np.arange(panel.lengths[longest]), season)
-    phases = [first for first in range(0, waves.shape[1], 4) if _cycles(waves[:, first : first + 2]) >= CYCLES]
-    return tuple(column for first in phases for column in range(first, first + 4))
+    length, cycles = int(panel.lengths[longest]), np.zeros(0)
+    for first in range(0, length, BLOCK):  # each block begins with the last row of the one before
+        positions = np.arange(max(first - 1, 0), min(first + BLOCK, length))
+        found = _cycles(calendar(panel, longest, positions, season))
+        cycles = found if not len(cycles) else cycles + found
+    return tuple(4 * phase + column for phase in np.flatnonzero(cycles >= CYCLES).tolist() for column in range(4))
 
 
 def calendar(panel: Panel, series: int, positions: NDArray[np.int64], season: tuple[int, ...] | None) -> Float32:
@@ -43,10 +47,12 @@ def calendar_at(frequency: Frequency, times: Times, season: tuple[int, ...] | No
 
 def panel_calendar(panel: Panel, season: tuple[int, ...] | None, columns: tuple[int, ...]) -> Float32:
     """The chosen columns at every row of the panel, [N, F]."""
-    parts = [
-        calendar(panel, series, np.arange(length), season)[:, columns] for series, length in enumerate(panel.lengths)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, len(columns)), np.float32)
+    rows = np.empty((int(panel.offsets[-1]), len(columns)), np.float32)
+    for series, length in enumerate(panel.lengths.tolist()):
+        for first in range(0, length, BLOCK):
+            positions = np.arange(first, min(first + BLOCK, length))
+            rows[panel.offsets[series] + positions] = calendar(panel, series, positions, season)[:, columns]
+    return rows
 
 
 def seasons(panel: Panel, given: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -56,7 +62,7 @@ def seasons(panel: Panel, given: tuple[int, ...] | None) -> tuple[int, ...]:
     return tuple(length for length in sorted(lengths) if CYCLES * length <= longest)
 
 
-def _cycles(wave: Float32) -> float:
-    """How often a (sine, cosine) pair goes round."""
-    angle = np.arctan2(wave[:, 0], wave[:, 1])
-    return float(np.mod(np.diff(angle), 2 * np.pi).sum() / (2 * np.pi))  # time only goes forward
+def _cycles(waves: Float32) -> NDArray[np.float64]:
+    """How often each phase goes round, [n, 4 x phases] -> [phases]."""
+    angles = np.arctan2(waves[:, 0::4], waves[:, 1::4]).astype(np.float64)
+    return np.asarray(np.mod(np.diff(angles, axis=0), 2 * np.pi).sum(axis=0) / (2 * np.pi))  # time only goes forward

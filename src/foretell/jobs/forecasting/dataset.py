@@ -9,8 +9,9 @@ from torch import Tensor
 
 from foretell.jobs.forecasting.covariates import scaled_numbers, static_numbers
 from foretell.jobs.forecasting.settings import Fitted
-from foretell.jobs.forecasting.tracks import Tracks
+from foretell.jobs.forecasting.tracks import LINEAR_LIMIT, Tracks
 from foretell.networks.forecast import Steps
+from foretell.networks.goal import Goal
 from foretell.sequences.panel import Panel
 
 Rows = NDArray[np.int64]
@@ -28,7 +29,8 @@ class Dataset:
     gap: Tensor  # [C,N]
     spread: Tensor  # [C,N]
     usable: Tensor  # [C,N] as 0 and 1: steps with a scale worth the name
-    linear: Tensor  # [C,N,E]
+    linear: Tensor  # [C,N,2]
+    reach: Tensor  # [C,N]
     calendar: Tensor  # [N,F]
     past: Tensor  # [N,2P]
     past_codes: Tensor  # [N,P']
@@ -49,20 +51,20 @@ class Dataset:
     def steps(self, tracks: Tensor, first: Tensor, time: int) -> Steps:
         """Steps first..first+time-1 of each track, [B]; before a series stands its first row, after it its last."""
         target, series = tracks // self.series, tracks % self.series
-        start, stop = self.offsets[series], self.offsets[series + 1]
         span = torch.arange(1 - self.context, time + self.horizon)
-        rows = (first[:, None] + span).clamp(start[:, None], (stop - 1)[:, None])  # [B, L-1+T+H]
-        offset = (target * self.values.shape[1])[:, None]
-        now = rows[:, self.context - 1 : self.context - 1 + time].T  # [T,B]
-        here = now + offset.T
-        ahead = rows[:, self.context - 1 :].T
+        rows = (first + span[:, None]).clamp(self.offsets[series], self.offsets[series + 1] - 1)  # [L-1+T+H,B]
+        flat = rows[: self.context - 1 + time] + target * self.values.shape[1]
+        here, now = flat[self.context - 1 :], rows[self.context - 1 : self.context - 1 + time]
+        ahead = rows[self.context - 1 :]
+        values, calendar = self.values.take(flat), self.calendar[now]
+        waves = (calendar * self.reach.take(here).unsqueeze(-1)).clamp_(-LINEAR_LIMIT, LINEAR_LIMIT)
         return Steps(
-            values=self.values.view(-1)[(rows + offset)[:, : self.context - 1 + time]],
-            gap=self.gap.view(-1)[here],
-            level=self.values.view(-1)[here],
-            spread=self.spread.view(-1)[here],
-            linear=self.linear.flatten(0, 1)[here],
-            calendar=self.calendar[now],
+            values=values.T,
+            gap=self.gap.take(here),
+            level=values[self.context - 1 :],
+            spread=self.spread.take(here),
+            linear=torch.cat([self.linear.flatten(0, 1)[here], waves], dim=-1),
+            calendar=calendar,
             past=self.past[now],
             past_codes=self.past_codes[now],
             known=self.known[ahead],
@@ -72,23 +74,22 @@ class Dataset:
             track=self.identity[tracks],
         )
 
-    def targets(self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor) -> tuple[Tensor, Tensor]:
-        """The H values after each step in the step's scale, and a mask of those to learn from, both [T,B,H].
+    def goal(self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor) -> Goal:
+        """What lies ahead of those steps; not learned from: steps from `last` on, rows from `stop` on, and gaps.
 
-        The mask leaves out steps from `last` on, steps without a usable scale, gaps, and rows from `stop` on.
+        Nor are steps without a usable scale. All [B] but `time`.
         """
         target, series = tracks // self.series, tracks % self.series
-        rows = first[:, None] + torch.arange(time + self.horizon)  # [B,T+H]
-        inside = rows < stop[:, None]
-        rows = rows.clamp(self.offsets[series][:, None], (self.offsets[series + 1] - 1)[:, None])
-        flat = rows + (target * self.values.shape[1])[:, None]
-        known = self.observed.view(-1)[flat] * inside
-        here = flat[:, :time].T
-        learn = self.usable.view(-1)[here] * (rows[:, :time] < last[:, None]).T
-        ahead = self.values.view(-1)[flat][:, 1:].unfold(1, self.horizon, 1).transpose(0, 1)
-        mask = known[:, 1:].unfold(1, self.horizon, 1).transpose(0, 1) * learn.unsqueeze(-1)
-        level, spread = self.values.view(-1)[here], self.spread.view(-1)[here]
-        return (ahead - level.unsqueeze(-1)) / spread.unsqueeze(-1), mask
+        rows = first + torch.arange(time + self.horizon)[:, None]  # [T+H,B]
+        inside = (rows < stop, rows[:time] < last)
+        rows = rows.clamp(self.offsets[series], self.offsets[series + 1] - 1)
+        flat = rows + target * self.values.shape[1]
+        return Goal(
+            values=self.values.take(flat),
+            known=self.observed.take(flat) * inside[0],
+            learn=self.usable.take(flat[:time]) * inside[1],
+            spread=self.spread.take(flat[:time]),
+        )
 
 
 def make_dataset(
@@ -110,6 +111,7 @@ def make_dataset(
         spread=torch.from_numpy(tracks.spread),
         usable=torch.from_numpy(tracks.usable.astype(np.float32)),
         linear=torch.from_numpy(tracks.linear),
+        reach=torch.from_numpy(tracks.reach),
         calendar=torch.from_numpy(tracks.calendar),
         past=torch.from_numpy(scaled_numbers(panel.past.numbers, panel)),
         past_codes=torch.from_numpy(panel.past.codes),

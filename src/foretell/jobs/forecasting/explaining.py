@@ -117,11 +117,11 @@ def _loss(model: Model, data: Dataset, lstm: bool = True) -> float:
     time = min(int(lengths[tracks].max()), ORIGINS + WARM_UP)
     stop = data.offsets[tracks % data.series + 1]
     steps = data.steps(tracks, stop - time, time)
-    target, mask = data.targets(tracks, stop - time, stop, time, stop)
+    goal = data.goal(tracks, stop - time, stop, time, stop)
     began = torch.maximum(data.offsets[tracks % data.series], stop - ORIGINS)
-    mask = mask * ((stop - time)[:, None] + torch.arange(time) >= began[:, None]).T.unsqueeze(-1)
+    goal = replace(goal, learn=goal.learn * (stop - time + torch.arange(time)[:, None] >= began))
     hidden = [network.read(steps)[0] for network in model.networks]
     if not lstm:
         hidden = [torch.zeros_like(one) for one in hidden]
-    total, count = pinball(model.quantiles(steps, hidden), target, mask, torch.tensor(model.settings.quantiles))
+    total, count = pinball(model.quantiles(steps, hidden), *goal.scaled(), torch.tensor(model.settings.quantiles))
     return float(total / count.clamp(min=1))

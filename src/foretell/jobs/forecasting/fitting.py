@@ -206,7 +206,7 @@ def _calibrate(networks: list[ForecastNetwork], task: ForecastTask, settings: Se
     for tracks, first, time in task.validation_blocks():
         steps = task.data.steps(tracks, first, time)
         quantiles = torch.stack([network(steps)[0] for network in networks]).mean(0)
-        target, mask = task.validation_targets(tracks, first, time)
+        target, mask = task.validation_goal(tracks, first, time).scaled()
         outside = [
             torch.maximum(quantiles[..., middle - 1 - level] - target, target - quantiles[..., middle + 1 + level])
             for level in range(len(settings.levels))

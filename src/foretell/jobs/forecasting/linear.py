@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from foretell.jobs.forecasting.tracks import Tracks, inverse
+from foretell.jobs.forecasting.tracks import Tracks, inverse, linear_at
 from foretell.networks.forecast import CLIP
 
 Float32 = NDArray[np.float32]
@@ -85,7 +85,7 @@ def window_inputs(tracks: Tracks, target: int, rows: NDArray[np.int64], start: i
     windows = sliding_window_view(padded, context)[rows - start]
     level, spread = tracks.values[target, rows, None], tracks.spread[target, rows, None]
     scaled = np.clip((windows - level) / spread, -CLIP, CLIP)
-    return np.concatenate([scaled, tracks.linear[target, rows]], axis=1)
+    return np.concatenate([scaled, linear_at(tracks, target, rows)], axis=1)
 
 
 def scaled_targets(
@@ -121,7 +121,7 @@ def origins(
 def _normal_equations(
     tracks: Tracks, context: int, horizon: int, stop: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    size = context + tracks.linear.shape[-1] + 1
+    size = context + tracks.linear.shape[-1] + tracks.calendar.shape[-1] + 1
     gram, cross, count = np.zeros((size, size)), np.zeros((size, horizon)), 0
     start = tracks.offsets[:-1]
     # a window mostly of padding teaches the padding; a short series has nothing else

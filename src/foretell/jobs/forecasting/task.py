@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foretell.jobs.forecasting.dataset import Dataset
 from foretell.networks.forecast import ForecastNetwork, State, Steps
-from foretell.networks.quantiles import pinball
+from foretell.networks.goal import Goal
 from foretell.training.lanes import chunks, count_chunks
 
 STRANGER = 0.5  # share of tracks trained without their identity: a new series has none, an old one may not need it
@@ -26,8 +26,7 @@ SKIP_RATE = 0.3  # the linear skip starts at its solution and need not move far
 @dataclass(frozen=True)
 class Batch:
     steps: Steps
-    target: Tensor  # [T,B,H]
-    mask: Tensor  # [T,B,H]
+    goal: Goal
     fresh: Tensor  # [B]
 
 
@@ -75,8 +74,8 @@ class ForecastTask:
             first, last = torch.from_numpy(start + chunk.first), torch.from_numpy(start + chunk.last)
             stop = torch.from_numpy(self.train[chunk.sequence])
             steps = self.data.steps(tracks, first, self.time)
-            target, mask = self.data.targets(tracks, first, last, self.time, stop)
-            yield Batch(steps, target, mask, torch.from_numpy(chunk.fresh))
+            goal = self.data.goal(tracks, first, last, self.time, stop)
+            yield Batch(steps, goal, torch.from_numpy(chunk.fresh))
 
     def loss(self, batch: Batch, carried: State | None) -> tuple[Tensor, State]:
         """Mean pinball loss of a chunk; the state is carried over where the segment goes on."""
@@ -85,18 +84,16 @@ class ForecastTask:
             carried = (carried[0] * keep, carried[1] * keep)
         if self.network.training:
             batch.steps.track.mul_(torch.rand(len(batch.fresh)) >= STRANGER)
-        quantiles, state = self.network(batch.steps, carried)
-        total, count = pinball(quantiles, batch.target, batch.mask, self.probabilities)
-        return total / count.clamp(min=1), (state[0].detach(), state[1].detach())
+        loss, _, state = self.network.loss(batch.steps, batch.goal, self.probabilities, carried)
+        return loss, (state[0].detach(), state[1].detach())
 
     @torch.no_grad()
     def validate(self, network: ForecastNetwork) -> float:
         total, count = 0.0, 0.0
         for tracks, first, time in self.validation_blocks():
-            quantiles, _ = network(self.data.steps(tracks, first, time))
-            target, mask = self.validation_targets(tracks, first, time)
-            loss, known = pinball(quantiles, target, mask, self.probabilities)
-            total, count = total + loss.item(), count + known.item()
+            goal = self.validation_goal(tracks, first, time)
+            loss, known, _ = network.loss(self.data.steps(tracks, first, time), goal, self.probabilities)
+            total, count = total + loss.item() * known.item(), count + known.item()
         return total / count if count else math.nan
 
     def validation_blocks(self) -> Iterator[tuple[Tensor, Tensor, int]]:
@@ -107,13 +104,12 @@ class ForecastTask:
             time = int((self.stop - self.train)[tracks].max()) + WARM_UP
             yield torch.from_numpy(tracks), torch.from_numpy(self.stop[tracks] - time), time
 
-    def validation_targets(self, tracks: Tensor, first: Tensor, time: int) -> tuple[Tensor, Tensor]:
-        """Targets of a validation block; the mask keeps origins from the last training row on."""
+    def validation_goal(self, tracks: Tensor, first: Tensor, time: int) -> Goal:
+        """The goal of a validation block: origins from the last training row on."""
         stop = torch.from_numpy(self.stop[tracks.numpy()])
-        target, mask = self.data.targets(tracks, first, stop, time, stop)
-        origin = first[:, None] + torch.arange(time)
+        goal = self.data.goal(tracks, first, stop, time, stop)
         began = torch.from_numpy(self.train[tracks.numpy()] - 1)
-        return target, mask * (origin >= began[:, None]).T.unsqueeze(-1)
+        return replace(goal, learn=goal.learn * (first + torch.arange(time)[:, None] >= began))
 
 
 def batch_shape(lengths: NDArray[np.int64]) -> tuple[int, int]:

@@ -32,7 +32,8 @@ class Tracks:
     gap: Float32  # [C,N]  rows since the last observation
     spread: Float32  # [C,N]
     usable: NDArray[np.bool_]  # [C,N]  enough history for the scale to mean something
-    linear: Float32  # [C,N,E]  see `linear_inputs`
+    linear: Float32  # [C,N,2]  see `linear_inputs`, the calendar left out
+    reach: Float32  # [C,N]  the deviation so far in units of the spread: the size of the calendar in linear inputs
     origin: NDArray[np.float64]  # [C,S]  the first observation of each track
     offsets: NDArray[np.int64]  # [S+1]
     calendar: Float32  # [N,F]
@@ -52,17 +53,24 @@ def inverse(y: NDArray[np.float64], how: str) -> NDArray[np.float64]:
     return y if how == "none" else np.exp(y)
 
 
+def linear_at(tracks: Tracks, target: int, rows: NDArray[np.int64]) -> Float32:
+    """The linear inputs of some rows with their calendar, [n,E]."""
+    waves = tracks.calendar[rows] * tracks.reach[target, rows, None]
+    return np.concatenate([tracks.linear[target, rows], np.clip(waves, -LINEAR_LIMIT, LINEAR_LIMIT)], axis=1)
+
+
 def make_tracks(panel: Panel, scaling: Scaling, calendar: Float32) -> Tracks:
     """Scale every row of every track; O(rows), whatever the context."""
-    parts = [_one_target(panel, scaling, calendar, target) for target in range(panel.y.shape[1])]
-    values, observed, gap, spread, usable, linear, origin = (np.stack(part) for part in zip(*parts, strict=True))
+    parts = [_one_target(panel, scaling, target) for target in range(panel.y.shape[1])]
+    values, observed, gap, spread, usable, linear, reach, origin = (np.stack(part) for part in zip(*parts, strict=True))
     return Tracks(
-        values=values.astype(np.float32),
+        values=values,
         observed=observed,
-        gap=gap.astype(np.float32),
-        spread=spread.astype(np.float32),
+        gap=gap,
+        spread=spread,
         usable=usable,
         linear=linear,
+        reach=reach,
         origin=origin,
         offsets=panel.offsets,
         calendar=calendar,
@@ -70,7 +78,7 @@ def make_tracks(panel: Panel, scaling: Scaling, calendar: Float32) -> Tracks:
     )
 
 
-def _one_target(panel: Panel, scaling: Scaling, calendar: Float32, target: int) -> tuple[NDArray[Any], ...]:
+def _one_target(panel: Panel, scaling: Scaling, target: int) -> tuple[NDArray[Any], ...]:
     how = scaling.transform[target]
     y = transform(panel.y[:, target], how)
     observed = np.isfinite(y)
@@ -88,8 +96,11 @@ def _one_target(panel: Panel, scaling: Scaling, calendar: Float32, target: int) 
     count = np.cumsum(observed) - np.concatenate([[0], np.cumsum(observed)])[first]
     spread = spread_of(deviation, deviation_so_far, np.full(len(y), how == "log"))
     usable = (count >= MIN_HISTORY) & (spread > np.maximum(1e-9 * np.abs(values), LEAST))  # more than rounding noise
-    linear = linear_inputs(values, spread, roughness, mean_so_far, deviation_so_far, calendar)
-    return values, observed, gap, spread, usable, linear, origin
+    no_calendar = np.zeros((len(y), 0), np.float32)
+    linear = linear_inputs(values, spread, roughness, mean_so_far, deviation_so_far, no_calendar)
+    single = (part.astype(np.float32) for part in (values, gap, spread, deviation_so_far / spread))
+    values32, gap32, spread32, reach = single
+    return values32, observed, gap32, spread32, usable, linear, reach, origin
 
 
 def fill(
