@@ -11,6 +11,8 @@
 namespace foretell::FORETELL_VARIANT {
 
 constexpr Index backward_rows = 256;  // pairs in a chunk, about: the depth of the large products
+constexpr Index deep_blocks = 16;     // unit blocks of a panel that are used on all rows while in L2; a whole chain
+constexpr Index group_columns = 96;   // columns gathered side by side for a product with gates
 
 // Weights the other way round, for gradients of what they were multiplied with: [blocks of columns][K][vectors][V] in
 // panels of up to four blocks, where K runs over the GH rows as the gates lie, [J][G][V].
@@ -18,30 +20,27 @@ template <class Real>
 struct Transposed {
   static constexpr int V = lanes<Real>;
 
-  // The panels of blocks [from, to) of the columns of `rows` [GH, columns], `column` of them lying `at_column` on.
+  // The panels of blocks [from, to) of the columns of `rows` [GH, columns], which lie `at_column` on in the panels.
   static void pack(const Layout<Real>& at, const Real* rows, Index columns, Index at_column, bool only_gates,
                    Index from, Index to, Index member, Index members, Real* panels) {
     const Index depth = at.J * at.width;
     for (Index j = member; j < at.J; j += members) {
       for (int part = 0; part < 4; ++part) {
         const int block = only_gates ? at.gate[part] : at.block[part];
-        if (at.block[part] < 0) continue;
-        for (int lane = 0; lane < V; ++lane) {
-          const bool there = block >= 0 && lane < at.units(j);
+        if (block < 0) continue;
+        for (int lane = 0; lane < at.units(j); ++lane) {
           const Real* row = rows + (block * at.H + j * V + lane) * columns;
           const Index k = j * at.width + at.block[part] * V + lane;
-          for (Index column = larger(0, from * V - at_column); column < smaller(columns, to * V - at_column); ++column) {
-            *place(panels, depth, from, to, k, at_column + column) = there ? row[column] : Real(0);
+          for (Index first = from; first < to; first += max_vectors) {
+            const Index vectors = smaller(max_vectors, to - first);
+            Real* line = panels + first * V * depth + k * vectors * V;
+            const Index begin = larger(0, first * V - at_column);
+            const Index end = smaller(columns, (first + vectors) * V - at_column);
+            for (Index column = begin; column < end; ++column) line[at_column + column - first * V] = row[column];
           }
         }
       }
     }
-  }
-
-  static Index panel(Index block, Index from) { return from + (block - from) / max_vectors * max_vectors; }
-  static Real* place(Real* panels, Index depth, Index from, Index to, Index k, Index column) {
-    const Index block = column / V, first = panel(block, from), vectors = smaller(max_vectors, to - first);
-    return panels + first * V * depth + k * vectors * V + (column - first * V);
   }
 };
 
@@ -79,7 +78,9 @@ class BackwardRun : Run<Real> {
     size.shared = shared.taken();
     zeros = own.take(max_vectors * V);
     rows = own.template take_as<RowAt<Real>>(batch);
-    tile = own.take(max_rows * max_vectors * V);
+    tile = own.take(chunk_pairs * max_vectors * V);
+    columns = own.take(group_columns * chunk_pairs);
+    column_rows = own.template take_as<const Real*>(chunk_pairs);
     size.own = own.taken();
   }
 
@@ -164,6 +165,7 @@ class BackwardRun : Run<Real> {
 
   void prepare() {
     for (Index n = 0; n < max_vectors * V; ++n) zeros[n] = 0;
+    for (Index n = 0; n < chunk_pairs; ++n) column_rows[n] = columns + n * max_rows;
     Base::to_blocks(f.initial.c, initial_c);
     if (f.reset) Base::to_blocks(f.start.c, start_c);
     load_final();
@@ -316,7 +318,8 @@ class BackwardRun : Run<Real> {
           from[r] = zeros;
           to[r] = dout + (rows[n + r].row * at.J + j) * V;
         }
-        row_tile_for<Real>(cut.rows(part), vectors, 1)(a, 1, at.R, 0, projection_t + j * V * at.R, 0, {from, to, V, 0});
+        row_tile_for<Real>(cut.rows(part), vectors, 1)(a, 1, at.R, 0, projection_t + j * V * at.R, 0, {from, to, V, 0},
+                                              projection_t + j * V * at.R);
       }
     }
     for (Index n = 0; n < count; ++n) {
@@ -491,14 +494,19 @@ class BackwardRun : Run<Real> {
     const Cut cut(count);
     for (Index j = share.first_block; j < to_block; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, to_block - j));
-      for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
-        for (int r = 0; r < cut.rows(part); ++r) {
-          a[r] = placed(gradient, 0, rows[n + r]);
-          to[r] = target + rows[n + r].row * width + j * V;
-          from[r] = adds ? to[r] : zeros;
+      for (Index s = 0; s < at.J; s += deep_blocks) {
+        const Index blocks_deep = smaller(deep_blocks, at.J - s);
+        const Real* panel = recurrent_t + j * V * depth + s * at.width * vectors * V;
+        for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
+          for (int r = 0; r < cut.rows(part); ++r) {
+            a[r] = placed(gradient, s, rows[n + r]);
+            to[r] = target + rows[n + r].row * width + j * V;
+            from[r] = adds || s > 0 ? to[r] : zeros;
+          }
+          row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width,
+                                                         chunk_pairs * at.width, panel, 0, {from, to, V, 0},
+                                                         panel + (vectors * V + part * V) * blocks_deep * at.width);
         }
-        row_tile_for<Real>(cut.rows(part), vectors, 1)(a, at.J, at.width, chunk_pairs * at.width,
-                                                       recurrent_t + j * V * depth, 0, {from, to, V, 0});
       }
     }
   }
@@ -553,19 +561,25 @@ class BackwardRun : Run<Real> {
     const Cut cut(end - begin);
     for (Index j = 0; j < inputs; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, inputs - j));
-      Index n = begin;
-      for (int part = 0; part < cut.tiles; n += cut.rows(part++)) {
-        for (int r = 0; r < cut.rows(part); ++r) {
-          a[r] = now->gates_x + (n + r) * at.width;
-          from[r] = zeros;
-          to[r] = tile + r * vectors * V;
-        }
-        row_tile_for<Real>(cut.rows(part), vectors, 1)(a, at.J, at.width, chunk_pairs * at.width,
-                                                       input_t + j * V * depth, 0, {from, to, V, 0});
-        for (int r = 0; r < cut.rows(part); ++r) {
-          for (int v = 0; v < vectors; ++v) {
-            store(now->dx[n + r] + (j + v) * V, load(to[r] + v * V), int(smaller(V, at.I - (j + v) * V)));
+      for (Index s = 0; s < at.J; s += deep_blocks) {
+        const Index blocks_deep = smaller(deep_blocks, at.J - s);
+        const Real* panel = input_t + j * V * depth + s * at.width * vectors * V;
+        Index n = begin;
+        for (int part = 0; part < cut.tiles; n += cut.rows(part++)) {
+          for (int r = 0; r < cut.rows(part); ++r) {
+            a[r] = now->gates_x + (s * chunk_pairs + n + r) * at.width;
+            to[r] = tile + (n + r - begin) * max_vectors * V;
+            from[r] = s > 0 ? to[r] : zeros;
           }
+          row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width,
+                                                         chunk_pairs * at.width, panel, 0, {from, to, V, 0},
+                                                         panel + (vectors * V + part * V) * blocks_deep * at.width);
+        }
+      }
+      for (Index n = begin; n < end; ++n) {
+        for (int v = 0; v < vectors; ++v) {
+          const Real* from_tile = tile + ((n - begin) * max_vectors + v) * V;
+          store(now->dx[n] + (j + v) * V, load(from_tile), int(smaller(V, at.I - (j + v) * V)));
         }
       }
     }
@@ -573,49 +587,81 @@ class BackwardRun : Run<Real> {
 
   void differentiate_weights(Index count) {
     const Parameters<Real>& to = b.dweights;
-    const Index of_input = to.weight_ih ? at.I : 0;
-    const Index of_seen = to.weight_hh || to.weight_gate ? at.recurrent : 0;
-    const Index lines = of_input + of_seen, total = at.J * lines;
-    const Index end = total * (team.member + 1) / team.members;
-    for (Index line = total * team.member / team.members; line < end;) {
-      const Index j = line / lines, within = line % lines;
-      const bool is_input = within < of_input;
-      const bool from_gates = has_both && within >= of_input + at.R;
-      const Index last = is_input ? of_input : has_both && !from_gates ? of_input + at.R : lines;
-      const Index stop = smaller(end - line, last - within);
-      if (is_input) {
-        add_product(now->x, within, stop, count, now->gates_x + j * chunk_pairs * at.width, at.blocks,
-                    sums.input + (j * at.I + within) * at.width);
-      } else {
-        const Index k = within - of_input;
-        const Real* gradient = from_gates ? now->gates : now->gates_h;
-        add_product(now->seen, k, stop, count, gradient + j * chunk_pairs * at.width, at.blocks,
-                    sums.recurrent + (j * at.recurrent + k) * at.width);
+    const Index gate_stride = chunk_pairs * at.width;
+    if (to.weight_ih) {
+      add_products({now->x, 0, at.I, count, now->gates_x, gate_stride, at.J, at.blocks, 0, sums.input, at.I});
+    }
+    if (to.weight_hh || to.weight_gate) {
+      const Index of_h = has_both ? at.R : at.recurrent;  // with layer norm, the gates' own weights see other gradients
+      const Index lines = at.recurrent;
+      add_products({now->seen, 0, of_h, count, now->gates_h, gate_stride, at.J, at.blocks, 0, sums.recurrent, lines});
+      if (has_both) {
+        add_products(
+            {now->seen, at.R, lines - at.R, count, now->gates, gate_stride, at.J, at.blocks, at.R, sums.recurrent, lines});
       }
-      line += stop;
     }
-    for (Index j = at.J * team.member / team.members; j < at.J * (team.member + 1) / team.members; ++j) {
-      add_sums(j, count);
+    if (cell.projection && to.weight_hr) {
+      for (Index panel = 0; panel < outputs; panel += max_vectors) {
+        const int vectors = int(smaller(max_vectors, outputs - panel));
+        const Real* gradient = now->h + panel * chunk_pairs * V;
+        add_products({now->outs, 0, at.H, count, gradient, 0, 1, vectors, 0, sums.projection + panel * at.H * V, at.H});
+      }
     }
-    if (!cell.projection || !to.weight_hr) return;
-    const Index all_rows = panels * at.H, last = all_rows * (team.member + 1) / team.members;
-    for (Index line = all_rows * team.member / team.members; line < last;) {
-      const Index panel = line / at.H, within = line % at.H, stop = smaller(last - line, at.H - within);
-      const Index first = panel * max_vectors;
-      const int vectors = int(smaller(max_vectors, outputs - first));
-      add_product(now->outs, within, stop, count, now->h + first * chunk_pairs * V, vectors,
-                  sums.projection + first * at.H * V + within * vectors * V);
-      line += stop;
+    const Index end = at.J * (team.member + 1) / team.members;
+    for (Index j = at.J * team.member / team.members; j < end; ++j) add_sums(j, count);
+  }
+
+  // to[j][at_line + line][v] += sum over pairs of a[pair][column + line] b[j][pair][v]
+  struct Products {
+    const Real* const* a;
+    Index column, lines, count;
+    const Real* b;
+    Index b_stride, panels;
+    int vectors;
+    Index at_line;
+    Real* to;
+    Index to_lines;
+  };
+
+  // This member's part: some of the panels where there are enough of them, else some of the lines.
+  void add_products(const Products& product) const {
+    const Index member = team.member, members = team.members;
+    const bool by_panels = product.panels >= 2 * members;
+    const Index lines = product.lines, panels_of = product.panels;
+    const Index first_line = by_panels ? 0 : lines * member / members;
+    const Index last_line = by_panels ? lines : lines * (member + 1) / members;
+    const Index first_panel = by_panels ? panels_of * member / members : 0;
+    const Index last_panel = by_panels ? panels_of * (member + 1) / members : panels_of;
+    constexpr Index worth_gathering = 8;  // panels
+    for (Index line = first_line; line < last_line; line += group_columns) {
+      const Index end = smaller(line + group_columns, last_line);
+      const Cut cut(end - line);
+      const bool gathers = last_panel - first_panel >= worth_gathering;
+      if (gathers) gather(product, line, cut);
+      const Index tile_size = max_rows * product.count;
+      for (Index j = first_panel; j < last_panel; ++j) {
+        Index done = 0;
+        for (int part = 0; part < cut.tiles; done += cut.rows(part++)) {
+          const Index width = product.vectors * V;
+          Real* to = product.to + (j * product.to_lines + product.at_line + line + done) * width;
+          const auto tile_of = column_tile_for<Real>(cut.rows(part), product.vectors);
+          const Real* gradient = product.b + j * product.b_stride;
+          if (gathers) tile_of(column_rows, part * tile_size, product.count, gradient, to, width);
+          else tile_of(product.a, product.column + line + done, product.count, gradient, to, width);
+        }
+      }
     }
   }
 
-  // to[r][v] += sum over pairs of a[pair][column + r] b[pair][v]
-  void add_product(const Real* const* a, Index column, Index lines, Index count, const Real* panel, int vectors,
-                   Real* to) const {
-    const Cut cut(lines);
-    Index r = 0;
-    for (int part = 0; part < cut.tiles; r += cut.rows(part++)) {
-      column_tile_for<Real>(cut.rows(part), vectors)(a, column + r, count, panel, to + r * vectors * V, vectors * V);
+  // Columns of rows that lie far apart, tile by tile as [pairs][columns of the tile].
+  void gather(const Products& product, Index line, const Cut& cut) const {
+    Index done = 0;
+    for (int part = 0; part < cut.tiles; done += cut.rows(part++)) {
+      Real* to = columns + part * max_rows * product.count;
+      for (Index k = 0; k < product.count; ++k, to += max_rows) {
+        const Real* from = product.a[k] + product.column + line + done;
+        for (int r = 0; r < cut.rows(part); ++r) to[r] = from[r];
+      }
     }
   }
 
@@ -698,9 +744,12 @@ class BackwardRun : Run<Real> {
       const int block = only_gates ? at.gate[part] : at.block[part];
       if (block < 0) continue;
       const Real* panel = sums + (j * all_k + at_k) * at.width + at.block[part] * V;
-      for (int lane = 0; lane < at.units(j); ++lane) {
-        Real* row = to + (block * at.H + j * V + lane) * k_count;
-        for (Index k = 0; k < k_count; ++k) row[k] = panel[k * at.width + lane];
+      Real* rows_of_block = to + (block * at.H + j * V) * k_count;
+      for (Index begin = 0; begin < k_count; begin += V) {  // square by square, which a cache holds
+        const Index end = smaller(begin + V, k_count);
+        for (int lane = 0; lane < at.units(j); ++lane) {
+          for (Index k = begin; k < end; ++k) rows_of_block[lane * k_count + k] = panel[k * at.width + lane];
+        }
       }
     }
   }
@@ -716,7 +765,8 @@ class BackwardRun : Run<Real> {
   Index base = 0;  // the number of the chunk's first pair
   bool has_seen, has_both;
   Real *initial_c, *start_c, *dh, *dc, *dseen, *dseen_gates, *dgates_before, *dout, *direct;
-  Real *peephole, *recurrent_t, *input_t, *projection_t, *zeros, *tile;
+  Real *peephole, *recurrent_t, *input_t, *projection_t, *zeros, *tile, *columns;
+  const Real** column_rows;
   RowAt<Real>* rows;
 };
 

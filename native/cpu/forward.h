@@ -155,7 +155,7 @@ class ForwardRun : Run<Real> {
           to_rows[r] = normed(target, j, numbers[n + r]);
         }
         row_tile_for<Real>(cut.rows(tile), at.blocks, 1)(inputs + n, 1, at.I, 0, weights.input + j * at.I * at.width, 0,
-                                                         {from_rows, to_rows, V, 0});
+                                                         {from_rows, to_rows, V, 0}, weights.input + j * at.I * at.width);
       }
     }
     if (!cell.layer_norm) return;
@@ -206,7 +206,7 @@ class ForwardRun : Run<Real> {
     const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1;  // few rows: two blocks at once, lest each sum wait for the last
     for (Index j = share.first_block; j < share.last_block;) {
       const int panels = int(smaller(pair, share.last_block - j));
-      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) recur(rows + n, cut.rows(tile), j, panels);
+      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) recur(rows + n, cut.rows(tile), j, panels, tile);
       j += panels;
     }
     if (cell.layer_norm) {
@@ -257,7 +257,7 @@ class ForwardRun : Run<Real> {
   }
 
   // The recurrent product of a tile of rows and one or two blocks, and what follows from it.
-  void recur(const RowAt<Real>* tile, int count, Index j, int panels) {
+  void recur(const RowAt<Real>* tile, int count, Index j, int panels, Index number) {
     const Real* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
@@ -269,27 +269,31 @@ class ForwardRun : Run<Real> {
     }
     const Index panel = at.recurrent * at.width, block = computed.pairs * at.width;
     const Real* weight = weights.recurrent + j * panel;
+    const Real* next = weight + panels * panel + number * at.recurrent * V;  // each tile fetches a part
     if (!cell.layer_norm) {
-      row_tile_for<Real>(count, at.blocks, panels)(a, 1, at.recurrent, 0, weight, panel, {from, to, V, block});
+      row_tile_for<Real>(count, at.blocks, panels)(a, 1, at.recurrent, 0, weight, panel, {from, to, V, block}, next);
+      // First all gates, then all outputs: no row waits for another's long chain of operations.
       for (int r = 0; r < count; ++r) {
-        for (int p = 0; p < panels; ++p) run_cell(tile[r], j + p);
+        for (int p = 0; p < panels; ++p) run_gates(tile[r], j + p);
+      }
+      for (int r = 0; r < count; ++r) {
+        for (int p = 0; p < panels; ++p) run_output(tile[r], j + p);
       }
       return;
     }
-    row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.R, 0, weight, 0, {from, to, V, 0});
+    row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.R, 0, weight, 0, {from, to, V, 0}, next);
     if (!cell.gate_recurrence) return;
     for (int r = 0; r < count; ++r) {  // what the gates add is not normalised
       a[r] += at.R;
       to[r] = gates(j, tile[r].number);
     }
     row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.recurrent - at.R, 0, weight + at.R * at.width, 0,
-                                            {from, to, V, 0});
+                                            {from, to, V, 0}, next);
   }
 
-  // Gates before activation -> gates, cell and, without layer norm, output of one row's block of units.
-  void run_cell(const RowAt<Real>& row, Index j) {
+  // Gates before activation -> gates and cell of one row's block of units.
+  void run_gates(const RowAt<Real>& row, Index j) {
     Real* memory = gates(j, row.number);
-    const int units = at.units(j);
     const Vec<Real> one = all(Real(1));
     Vec<Real> a[4];
     for (int part = 0; part < 4; ++part) a[part] = at.block[part] < 0 ? one : load(memory + at.block[part] * V);
@@ -306,25 +310,43 @@ class ForwardRun : Run<Real> {
     for (int part = 0; part < 4; ++part) {
       if (at.block[part] >= 0) store(memory + at.block[part] * V, values[part]);
     }
-    Vec<Real> keep_h{}, keep_c{}, c = fresh;
-    if (zoneout.of_c() || zoneout.of_h()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
-    if (zoneout.of_c()) c = mix(keep_c, before, fresh);
-    store(row.c_after + j * row.c_after_stride, c);
+    Vec<Real> c = fresh;
     if (computed.fresh) store(computed.fresh + (j * computed.pairs + row.number) * V, fresh);
+    if (zoneout.of_c()) {
+      Vec<Real> keep_h, keep_c;
+      zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
+      c = mix(keep_c, before, fresh);
+    }
+    store(row.c_after + j * row.c_after_stride, c);
     if (cell.gate_recurrence) keep_gates(row, j, values);
     if (f.activity[0]) record(row, j, i, fg, g, o, c);
-    if (cell.layer_norm) return;
-    const Vec<Real> out = o * (cell.output_activation ? tanh<Real>(fresh) : fresh);
-    if (cell.projection) store(computed.outs + row.number * at.H + j * V, out, units);
-    else put_h(row, j, out, keep_h, units);
+  }
+
+  // o * tanh(u), and h of it unless there is a projection yet to come.
+  void run_output(const RowAt<Real>& row, Index j) {
+    const Index where = (j * computed.pairs + row.number) * V;
+    Vec<Real> u;
+    if (cell.layer_norm) {
+      u = fma(load(computed.normed_c + where), load(weights.norm_c + j * V), load(weights.bias_c + j * V));
+    } else {
+      u = load(computed.fresh ? computed.fresh + where : row.c_after + j * row.c_after_stride);
+    }
+    if (cell.output_activation) u = tanh<Real>(u);
+    if (at.block[3] >= 0) u = u * load(gates(j, row.number) + at.block[3] * V);
+    if (cell.projection) store(computed.outs + row.number * at.H + j * V, u, at.units(j));
+    else put_h(row, j, u, at.units(j));
   }
 
   static Vec<Real> mix(Vec<Real> keep, Vec<Real> old, Vec<Real> fresh) {
     return fma(keep, old, (all(Real(1)) - keep) * fresh);
   }
 
-  void put_h(const RowAt<Real>& row, Index j, Vec<Real> out, Vec<Real> keep, int units) const {
-    if (zoneout.of_h()) out = mix(keep, load(row.h_before + j * V, units), out);
+  void put_h(const RowAt<Real>& row, Index j, Vec<Real> out, int units) const {
+    if (zoneout.of_h()) {
+      Vec<Real> keep_h, keep_c;
+      zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
+      out = mix(keep_h, load(row.h_before + j * V, units), out);
+    }
     store(pairs.at(f.y, row.step, row.row) + j * V, out, units);
   }
 
@@ -355,22 +377,12 @@ class ForwardRun : Run<Real> {
         const Vec<Real> total = fma(load(h + v * V), load(weights.norm_hh + w), a);
         store(to + v * V, cell.gate_recurrence ? load(to + v * V) + total : total);
       }
-      run_cell(row, j);
+      run_gates(row, j);
       const Index where = (j * computed.pairs + row.number) * V;
       store(computed.normed_c + where, load(computed.fresh + where));
     }
     computed.spread_c[row.number] = normalise(computed.normed_c + row.number * V, 1);
-    for (Index j = 0; j < at.J; ++j) {
-      const Index where = (j * computed.pairs + row.number) * V;
-      const Vec<Real> u =
-          fma(load(computed.normed_c + where), load(weights.norm_c + j * V), load(weights.bias_c + j * V));
-      const Vec<Real> o = at.block[3] < 0 ? all(Real(1)) : load(gates(j, row.number) + at.block[3] * V);
-      const Vec<Real> out = o * (cell.output_activation ? tanh<Real>(u) : u);
-      Vec<Real> keep_h{}, keep_c{};
-      if (zoneout.of_h()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
-      if (cell.projection) store(computed.outs + row.number * at.H + j * V, out, at.units(j));
-      else put_h(row, j, out, keep_h, at.units(j));
-    }
+    for (Index j = 0; j < at.J; ++j) run_output(row, j);
   }
 
   void project(Index count) {
@@ -388,15 +400,12 @@ class ForwardRun : Run<Real> {
           to[r] = projected + (rows[n + r].row * outputs + j) * V;
         }
         row_tile_for<Real>(cut.rows(tile), vectors, 1)(a, 1, at.H, 0, weights.projection + j * V * at.H, 0,
-                                                       {from, to, V, 0});
+                                                       {from, to, V, 0}, weights.projection + j * V * at.H);
       }
     }
     for (Index n = 0; n < count; ++n) {
       for (Index j = 0; j < outputs; ++j) {
-        Vec<Real> keep_h{}, keep_c{};
-        if (zoneout.of_h()) zoneout.keep(j * V, rows[n].caller, rows[n].step, keep_h, keep_c);
-        const int units = int(smaller(V, at.R - j * V));
-        put_h(rows[n], j, load(projected + (rows[n].row * outputs + j) * V), keep_h, units);
+        put_h(rows[n], j, load(projected + (rows[n].row * outputs + j) * V), int(smaller(V, at.R - j * V)));
       }
     }
   }

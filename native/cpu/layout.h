@@ -101,7 +101,7 @@ struct Computed {
     Parts<Real> parts(buffer);
     gates = parts.take(at.J * pairs * at.width);                                      // after activation
     cells = parts.take(saves ? at.J * pairs * at.V : 0);                              // c
-    fresh = parts.take(norm || (saves && cell.zoneout_c > 0) ? at.J * pairs * at.V : 0);  // c~
+    fresh = parts.take(norm || cell.zoneout_c > 0 ? at.J * pairs * at.V : 0);  // c~
     seen = parts.take(has_mask || cell.gate_recurrence ? pairs * at.recurrent : 0);   // [pairs][K], h masked, gates
     outs = parts.take(cell.projection ? pairs * at.H : 0);                            // [pairs][H], before W_hr
     normed_x = parts.take(norm ? at.J * pairs * at.width : 0);                        // W x, then normalised

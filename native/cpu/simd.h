@@ -106,6 +106,18 @@ inline V fma(V a, V b, V c) {
 #endif
 }
 
+// Holds a value in a register: a compiler that folds a load into each of its uses makes several loads of one.
+template <class V>
+inline void hold(V& value) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(value));
+#elif defined(__aarch64__)
+  asm("" : "+w"(value));
+#else
+  (void)value;  // there are too few registers to hold one
+#endif
+}
+
 // 1 / a for a >= 1, to about an ulp.
 template <class V>
 inline V reciprocal(V a) {

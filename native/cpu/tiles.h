@@ -25,10 +25,11 @@ struct Sums {
 };
 
 // to[r][v] = from[r][v] + sum over s < segments, k < length of a[r][s * stride + k] b[s * length + k][v], where b is
-// dense [segments * length][VECTORS][lanes], and that of a second panel lies b_panel further on.
+// dense [segments * length][VECTORS][lanes], and that of a second panel lies b_panel further on.  Meanwhile a vector a
+// product is fetched into L2 from `next` on, where the weights of the tiles to come lie.
 template <class Real, int ROWS, int VECTORS, int PANELS>
 inline void row_tile(const Real* const* a, Index segments, Index length, Index stride, const Real* b, Index b_panel,
-                     Sums<Real> sums) {
+                     Sums<Real> sums, const Real* next) {
   constexpr int V = lanes<Real>;
   const Real* rows[ROWS];
   FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = a[r];
@@ -42,13 +43,18 @@ inline void row_tile(const Real* const* a, Index segments, Index length, Index s
       for (; k < end; ++k) {
         Vec<Real> weight[PANELS][VECTORS];
         FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
-          FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) weight[p][v] = load(b + p * b_panel + v * V);
+          FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
+            weight[p][v] = load(b + p * b_panel + v * V);
+            hold(weight[p][v]);
+          }
         FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
           const Vec<Real> value = all(rows[r][k]);
           FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
             FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v)
               total[r][p][v] = fma(value, weight[p][v], total[r][p][v]);
         }
+        __builtin_prefetch(next, 0, 2);
+        next += V;
         b += VECTORS * V;
       }
       if (k < length) continue;
@@ -74,7 +80,10 @@ inline void column_tile(const Real* const* a, Index column, Index length, const 
   for (Index k = 0; k < length; ++k) {
     const Real* row = a[k] + column;
     Vec<Real> weight[VECTORS];
-    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) weight[v] = load(b + v * V);
+    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
+      weight[v] = load(b + v * V);
+      hold(weight[v]);
+    }
     FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
       const Vec<Real> value = all(row[r]);
       FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) total[r][v] = fma(value, weight[v], total[r][v]);
@@ -89,7 +98,7 @@ inline void column_tile(const Real* const* a, Index column, Index length, const 
 }
 
 template <class Real>
-using RowTile = void (*)(const Real* const*, Index, Index, Index, const Real*, Index, Sums<Real>);
+using RowTile = void (*)(const Real* const*, Index, Index, Index, const Real*, Index, Sums<Real>, const Real*);
 template <class Real>
 using ColumnTile = void (*)(const Real* const*, Index, Index, const Real*, Real*, Index);
 

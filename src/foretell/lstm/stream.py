@@ -30,13 +30,18 @@ class Stream:
         with torch.inference_mode(False):  # buffers made in inference mode could not be written to outside it
             self._start = tuple(part.detach().clone() for part in start)
             self._steps = _choose([_own(layer) for layer in weights], options, self._start)
-        self._array = self._steps.array
+        self._tensor, self._array = self._steps.tensor, self._steps.array
+        self._kind, self._device = self._start[0].dtype, self._start[0].device
+        self._shapes = {torch.Size((self._batch, self._input))}
+        if self._batch == 1:
+            self._shapes.add(torch.Size((self._input,)))
 
     def step(self, x: Any) -> Any:
         """x [B,I], or [I] when B = 1, a tensor or a numpy array -> the output [B,R], or [R], after it, of x's kind."""
         if isinstance(x, Tensor):
-            self._check(x)
-            return self._steps.tensor(x.detach() if x.requires_grad else x)
+            if x.shape not in self._shapes or x.dtype is not self._kind or x.device != self._device:
+                raise self._refusal(x)
+            return self._tensor(x)
         y = self._array(x)
         if y is None:
             raise InputError(
@@ -68,20 +73,16 @@ class Stream:
         twin = copy.copy(self)
         with torch.inference_mode(False):
             twin._steps = self._steps.twin()
-        twin._array = twin._steps.array
+        twin._tensor, twin._array = twin._steps.tensor, twin._steps.array
         return twin
 
-    def _check(self, x: Tensor) -> None:
-        right = x.shape == (self._batch, self._input) or (self._batch == 1 and x.shape == (self._input,))
-        if not right:
-            raise InputError(
+    def _refusal(self, x: Tensor) -> InputError:
+        if x.shape not in self._shapes:
+            return InputError(
                 f"Stream.step: x must have shape (B={self._batch}, I={self._input}); got {tuple(x.shape)}."
             )
-        start = self._start[0]
-        if x.dtype != start.dtype:
-            raise InputError(f"Stream.step: x must be {start.dtype}, as the weights are; got {x.dtype}.")
-        if x.device != start.device:
-            raise InputError(f"Stream.step: x must be on {start.device}, as the weights are; got {x.device}.")
+        wanted, got = (self._kind, x.dtype) if x.dtype != self._kind else (self._device, x.device)
+        return InputError(f"Stream.step: x must be {wanted}, as the weights are; got {got}.")
 
 
 def _own(weights: Weights) -> Weights:
@@ -121,6 +122,7 @@ class _PlainSteps:
         chances = start[0].new_tensor([options.zoneout_h, options.zoneout_c])
         self._masks = Masks(None, *(chance if chance else None for chance in chances))
 
+    @torch.no_grad()
     def tensor(self, x: Tensor) -> Tensor:
         y = x.expand(self.state[0].shape[1], -1)
         for number, weights in enumerate(self._weights):
