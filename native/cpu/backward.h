@@ -47,14 +47,15 @@ struct Transposed {
 template <class Real>
 class BackwardRun : Run<Real> {
   using Base = Run<Real>;
-  using Base::at, Base::cell, Base::f, Base::pairs, Base::share, Base::team, Base::V, Base::zoneout;
+  using Base::at, Base::cell, Base::f, Base::pairs, Base::share, Base::team, Base::V;
 
  public:
   BackwardRun(const Backward<Real>& b, Scratch<Real> scratch, const Team& team)
       : Base(b.forward, team), b(b), chunk(chunk_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
         depth(at.J * at.width), inputs(ceil_div(at.I, V)), outputs(at.output_blocks()),
         seen_blocks(ceil_div(at.recurrent, V)), panels(ceil_div(outputs, max_vectors)),
-        computed(cell, f.hidden_mask != nullptr, true, f.rows.first[f.rows.time], f.saved) {
+        computed(cell, f.hidden_mask != nullptr, true, f.rows.first[f.rows.time], f.saved),
+        zoneout(f, computed.kept, computed.pairs) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     initial_c = shared.take(at.J * batch * V);
@@ -284,12 +285,13 @@ class BackwardRun : Run<Real> {
   }
 
   // The gradient of the output before zoneout; what zoneout hands straight on stays in `kept`.
-  Vec<Real> unzone_h(const RowAt<Real>& row, Index j, Vec<Real> keep, Real* kept) const {
+  Vec<Real> unzone_h(const RowAt<Real>& row, Index j, Real* kept) const {
     const Vec<Real> total = load_dy(row, j) + load(dh + (row.row * outputs + j) * V);
     if (!zoneout.of_h()) {
       store(kept, Vec<Real>{});
       return total;
     }
+    const Vec<Real> keep = zoneout.keep_h(j, row.number);
     store(kept, keep * total);
     return (all(Real(1)) - keep) * total;
   }
@@ -298,9 +300,7 @@ class BackwardRun : Run<Real> {
     for (Index n = 0; n < count; ++n) {
       const RowAt<Real>& row = rows[n];
       for (Index j = 0; j < outputs; ++j) {
-        Vec<Real> keep_h{}, keep_c{};
-        if (zoneout.of_h()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
-        const Vec<Real> value = unzone_h(row, j, keep_h, direct + (row.row * outputs + j) * V);
+        const Vec<Real> value = unzone_h(row, j, direct + (row.row * outputs + j) * V);
         store(dh + (row.row * outputs + j) * V, value);
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
         store(now->h + (first * chunk_pairs + (row.number - base) * vectors + (j - first)) * V, value);
@@ -331,9 +331,9 @@ class BackwardRun : Run<Real> {
   }
 
   // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
-  Vec<Real> output_gradient(const RowAt<Real>& row, Index j, Vec<Real> keep_h) const {
+  Vec<Real> output_gradient(const RowAt<Real>& row, Index j) const {
     if (cell.projection) return load(dout + (row.row * at.J + j) * V);
-    return unzone_h(row, j, keep_h, dh + (row.row * outputs + j) * V);
+    return unzone_h(row, j, dh + (row.row * outputs + j) * V);
   }
 
   const Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
@@ -345,20 +345,18 @@ class BackwardRun : Run<Real> {
   }
 
   void differentiate_cell(const RowAt<Real>& row, Index j) {
-    Vec<Real> keep_h{}, keep_c{};
-    if (zoneout.of_h() || zoneout.of_c()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
-    const Vec<Real> one = all(Real(1)), dout = output_gradient(row, j, keep_h);
+    const Vec<Real> one = all(Real(1)), dout = output_gradient(row, j);
     const Vec<Real> o = at.block[3] < 0 ? one : load(gates(j, row.number) + at.block[3] * V);
     Vec<Real> u = fresh(j, row), slope = one;
     if (cell.output_activation) {
       u = tanh<Real>(u);
       slope = one - u * u;
     }
-    differentiate_gates(row, j, dout * u, dout * o * slope, keep_c);
+    differentiate_gates(row, j, dout * u, dout * o * slope);
   }
 
   // From the gradients of o and, through the output alone, of the fresh cell to those of all before activation.
-  void differentiate_gates(const RowAt<Real>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh, Vec<Real> keep_c) {
+  void differentiate_gates(const RowAt<Real>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
     const Real* memory = gates(j, row.number);
     const Vec<Real> one = all(Real(1));
     const auto value = [&](int part) { return at.block[part] < 0 ? one : load(memory + at.block[part] * V); };
@@ -370,6 +368,7 @@ class BackwardRun : Run<Real> {
     Real* cell_gradient = dc + (row.row * at.J + j) * V;
     Vec<Real> dc_after = load(cell_gradient), dc_before{};
     if (zoneout.of_c()) {
+      const Vec<Real> keep_c = zoneout.keep_c(j, row.number);
       dc_before = keep_c * dc_after;
       dc_after = (one - keep_c) * dc_after;
     }
@@ -411,9 +410,7 @@ class BackwardRun : Run<Real> {
     const Index local = row.number - base;
     const Vec<Real> one = all(Real(1));
     for (Index j = 0; j < at.J; ++j) {
-      Vec<Real> keep_h{}, keep_c{};
-      if (zoneout.of_h()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
-      const Vec<Real> dout = output_gradient(row, j, keep_h);
+      const Vec<Real> dout = output_gradient(row, j);
       const Index where = (j * computed.pairs + row.number) * V;
       const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
       const Vec<Real> bias = f.weights.bias_c ? load(f.weights.bias_c + j * V, at.units(j)) : Vec<Real>{};
@@ -429,14 +426,12 @@ class BackwardRun : Run<Real> {
     const Means of_c = norm_means(now->u + local * V, chunk_pairs * V, computed.normed_c + row.number * V,
                                   computed.pairs * V, f.weights.norm_c, 1);
     for (Index j = 0; j < at.J; ++j) {
-      Vec<Real> keep_h{}, keep_c{};
-      if (zoneout.of_c()) zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
       const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
       const Vec<Real> normed = load(computed.normed_c + (j * computed.pairs + row.number) * V);
       const Vec<Real> du = load(now->u + (j * chunk_pairs + local) * V) * gain;
       const Vec<Real> dfresh = unnormalise(du, normed, of_c, computed.spread_c[row.number]);
       const Vec<Real> d_o = at.block[3] < 0 ? one : load(placed(now->gates, j, row) + at.block[3] * V);
-      differentiate_gates(row, j, d_o, dfresh, keep_c);
+      differentiate_gates(row, j, d_o, dfresh);
     }
     unnormalise_gates(row, now->gates_x, computed.normed_x, f.weights.norm_ih, computed.spread_x[row.number]);
     unnormalise_gates(row, now->gates_h, computed.normed_h, f.weights.norm_hh, computed.spread_h[row.number]);
@@ -759,6 +754,7 @@ class BackwardRun : Run<Real> {
   const Index depth;               // numbers in a row of gates, padding included
   const Index inputs, outputs, seen_blocks, panels;
   const Computed<Real> computed;
+  const Zoneout<Real> zoneout;
   Chunk chunks[2];
   Chunk* now = chunks;
   WeightSums sums;

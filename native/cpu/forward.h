@@ -39,7 +39,7 @@ class Run {
 
   Run(const Forward<Real>& f, const Team& team)
       : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
-        share(team, at.J, f.rows.batch, pairs.is_even()), zoneout(f) {}
+        share(team, at.J, f.rows.batch, pairs.is_even()) {}
 
   // The steps whose gates are computed together.
   static Index chunk_steps(const Forward<Real>& f) {
@@ -65,17 +65,17 @@ class Run {
   const Pairs pairs;
   const Team& team;
   const Share share;
-  const Zoneout<Real> zoneout;
 };
 
 template <class Real>
 class ForwardRun : Run<Real> {
   using Base = Run<Real>;
-  using Base::at, Base::cell, Base::f, Base::pairs, Base::share, Base::team, Base::V, Base::zoneout;
+  using Base::at, Base::cell, Base::f, Base::pairs, Base::share, Base::team, Base::V;
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team), weights(f.cell, packed), chunk(Base::chunk_steps(f)), computed(of(scratch.shared)) {
+      : Base(f, team), weights(f.cell, packed), chunk(Base::chunk_steps(f)), computed(of(scratch.shared)),
+        zoneout(f, computed.kept, computed.pairs) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     if (!f.saved) shared.take(computed.size);
@@ -312,11 +312,8 @@ class ForwardRun : Run<Real> {
     }
     Vec<Real> c = fresh;
     if (computed.fresh) store(computed.fresh + (j * computed.pairs + row.number) * V, fresh);
-    if (zoneout.of_c()) {
-      Vec<Real> keep_h, keep_c;
-      zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
-      c = mix(keep_c, before, fresh);
-    }
+    zoneout.draw(j, row.number, row.caller, row.step);
+    if (zoneout.of_c()) c = mix(zoneout.keep_c(j, row.number), before, fresh);
     store(row.c_after + j * row.c_after_stride, c);
     if (cell.gate_recurrence) keep_gates(row, j, values);
     if (f.activity[0]) record(row, j, i, fg, g, o, c);
@@ -342,11 +339,7 @@ class ForwardRun : Run<Real> {
   }
 
   void put_h(const RowAt<Real>& row, Index j, Vec<Real> out, int units) const {
-    if (zoneout.of_h()) {
-      Vec<Real> keep_h, keep_c;
-      zoneout.keep(j * V, row.caller, row.step, keep_h, keep_c);
-      out = mix(keep_h, load(row.h_before + j * V, units), out);
-    }
+    if (zoneout.of_h()) out = mix(zoneout.keep_h(j, row.number), load(row.h_before + j * V, units), out);
     store(pairs.at(f.y, row.step, row.row) + j * V, out, units);
   }
 
@@ -436,6 +429,7 @@ class ForwardRun : Run<Real> {
   const Packed<Real> weights;
   const Index chunk;  // steps
   const Computed<Real> computed;
+  const Zoneout<Real> zoneout;
   Index base = 0;  // the number of the first pair in `computed`
   Real *initial_c, *start_c, *gates_before, *projected, *zeros;
   RowAt<Real>* rows;

@@ -92,6 +92,7 @@ struct Packed {
 template <class Real>
 struct Computed {
   Real *gates, *cells, *fresh, *seen, *outs, *normed_x, *normed_h, *normed_c, *spread_x, *spread_h, *spread_c;
+  std::int8_t* kept;  // zoneout's masks
   Index pairs, size;
 
   // `saves`: for backward, which wants the cells of every step; else these stay in a state [J][B][V].
@@ -110,6 +111,8 @@ struct Computed {
     spread_x = parts.take(norm ? pairs : 0);                                          // 1 / standard deviation
     spread_h = parts.take(norm ? pairs : 0);
     spread_c = parts.take(norm ? pairs : 0);
+    const bool draws = cell.draws && (cell.zoneout_h > 0 || cell.zoneout_c > 0);
+    kept = parts.template take_as<std::int8_t>(draws ? at.J * pairs * 2 * at.V : 0);
     size = parts.taken();
   }
 };

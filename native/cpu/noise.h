@@ -7,72 +7,98 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-// Of one block of units: the words of h and of c.
-template <int COUNT>
-struct Words {
-  std::uint32_t h[COUNT], c[COUNT];
-};
+// As many 32-bit words as a vector holds.
+constexpr int word_lanes = vector_bytes / 4;
+typedef std::uint32_t Words __attribute__((vector_size(vector_bytes)));
+typedef std::uint64_t LongWords __attribute__((vector_size(vector_bytes)));
 
-template <int COUNT>
-inline Words<COUNT> draw_words(Index unit, Index row, Index step, Index sequence, std::uint64_t seed) {
-  std::uint32_t x0[COUNT], x1[COUNT], x2[COUNT], x3[COUNT];
-  for (int n = 0; n < COUNT; ++n) {
-    x0[n] = std::uint32_t(unit) + n;
-    x1[n] = std::uint32_t(row);
-    x2[n] = std::uint32_t(step);
-    x3[n] = std::uint32_t(sequence);
-  }
+// The products of the even lanes with a factor, all 64 bits of each.
+inline LongWords multiply_even(Words a, Words factor) {
+#if defined(__AVX512F__)
+  return (LongWords)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)factor);
+#elif defined(__AVX2__)
+  return (LongWords)_mm256_mul_epu32((__m256i)a, (__m256i)factor);
+#elif defined(__SSE2__)
+  return (LongWords)_mm_mul_epu32((__m128i)a, (__m128i)factor);
+#else
+  return ((LongWords)a & 0xffffffffu) * ((LongWords)factor & 0xffffffffu);
+#endif
+}
+
+inline void multiply(Words a, std::uint32_t factor, Words& high, Words& low) {
+  const Words factors = factor - Words{};
+  const LongWords even = multiply_even(a, factors), odd = multiply_even((Words)((LongWords)a >> 32), factors);
+  const LongWords low_half = (LongWords{} + 1) * 0xffffffffu;
+  high = (Words)((even >> 32) | (odd & ~low_half));
+  low = (Words)((even & low_half) | (odd << 32));
+}
+
+// Words 0 and 1 of the counters (unit, row, step, sequence) for units from `unit` on.
+inline void draw_words(Index unit, Index row, Index step, Index sequence, std::uint64_t seed, Words& word0,
+                       Words& word1) {
+  Words x0, x1 = std::uint32_t(row) - Words{}, x2 = std::uint32_t(step) - Words{};
+  Words x3 = std::uint32_t(sequence) - Words{};
+  for (int n = 0; n < word_lanes; ++n) x0[n] = std::uint32_t(unit) + n;
   std::uint32_t key0 = std::uint32_t(seed), key1 = std::uint32_t(seed >> 32);
   for (int round = 0; round < 10; ++round) {
-    for (int n = 0; n < COUNT; ++n) {
-      const std::uint64_t first = std::uint64_t(x0[n]) * 0xD2511F53u, second = std::uint64_t(x2[n]) * 0xCD9E8D57u;
-      x0[n] = std::uint32_t(second >> 32) ^ x1[n] ^ key0;
-      x2[n] = std::uint32_t(first >> 32) ^ x3[n] ^ key1;
-      x1[n] = std::uint32_t(second);
-      x3[n] = std::uint32_t(first);
-    }
+    Words high0, low0, high1, low1;
+    multiply(x0, 0xD2511F53u, high0, low0);
+    multiply(x2, 0xCD9E8D57u, high1, low1);
+    x0 = high1 ^ x1 ^ key0;
+    x2 = high0 ^ x3 ^ key1;
+    x1 = low1;
+    x3 = low0;
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
-  Words<COUNT> words;
-  for (int n = 0; n < COUNT; ++n) {
-    words.h[n] = x0[n];
-    words.c[n] = x1[n];
-  }
-  return words;
+  word0 = x0;
+  word1 = x1;
 }
 
-// How much of the old value stays: 1 with the given chance and else 0, or in evaluation the chance itself.
+// How much of the old value stays: 1 with the given chance and else 0, or in evaluation the chance itself.  What is
+// drawn is kept for whoever needs it later, a byte for each unit: [J][pairs][h c][V].
 template <class Real>
 class Zoneout {
  public:
   static constexpr int V = lanes<Real>;
 
-  explicit Zoneout(const Forward<Real>& layer) : layer_(layer), cell_(layer.cell) {}
+  Zoneout(const Forward<Real>& layer, std::int8_t* kept, Index pairs)
+      : h_(layer.cell.zoneout_h), c_(layer.cell.zoneout_c), draws_(layer.cell.draws), limit_h_(limit(h_)),
+        limit_c_(limit(c_)), sequence_(layer.sequence), seed_(layer.seed), kept_(kept), pairs_(pairs) {}
 
-  bool of_h() const { return cell_.zoneout_h > 0; }
-  bool of_c() const { return cell_.zoneout_c > 0; }
+  bool of_h() const { return h_ > 0; }
+  bool of_c() const { return c_ > 0; }
 
-  void keep(Index unit, Index caller_row, Index step, Vec<Real>& h, Vec<Real>& c) const {
-    h = all(Real(cell_.zoneout_h));
-    c = all(Real(cell_.zoneout_c));
-    if (!cell_.draws) return;
-    const Words<V> words = draw_words<V>(unit, caller_row, step, layer_.sequence, layer_.seed);
-    h = below(words.h, cell_.zoneout_h);
-    c = below(words.c, cell_.zoneout_c);
+  void draw(Index j, Index number, Index caller_row, Index step) const {
+    if (!draws_ || !(of_h() || of_c())) return;
+    Words word_h, word_c;
+    draw_words(j * V, caller_row, step, sequence_, seed_, word_h, word_c);
+    std::int8_t* to = place(j, number);
+    for (int n = 0; n < V; ++n) to[n] = (word_h[n] >> 8) < limit_h_;
+    for (int n = 0; n < V; ++n) to[V + n] = (word_c[n] >> 8) < limit_c_;
   }
+  Vec<Real> keep_h(Index j, Index number) const { return draws_ ? read(place(j, number)) : all(Real(h_)); }
+  Vec<Real> keep_c(Index j, Index number) const { return draws_ ? read(place(j, number) + V) : all(Real(c_)); }
 
  private:
-  static Vec<Real> below(const std::uint32_t* words, double chance) {
+  static std::uint32_t limit(double chance) {
     const double exact = chance * (1 << 24);  // 24 random bits
-    const auto limit = std::uint32_t(exact) + (exact > std::uint32_t(exact));
-    Real kept[V];
-    for (int n = 0; n < V; ++n) kept[n] = (words[n] >> 8) < limit ? Real(1) : Real(0);
-    return load(kept);
+    return std::uint32_t(exact) + (exact > std::uint32_t(exact));
   }
+  static Vec<Real> read(const std::int8_t* from) {
+    Vec<Real> value;
+    for (int n = 0; n < V; ++n) value[n] = from[n];
+    return value;
+  }
+  std::int8_t* place(Index j, Index number) const { return kept_ + (j * pairs_ + number) * 2 * V; }
 
-  const Forward<Real>& layer_;
-  const Cell& cell_;
+  double h_, c_;
+  bool draws_;
+  std::uint32_t limit_h_, limit_c_;
+  Index sequence_;
+  std::uint64_t seed_;
+  std::int8_t* kept_;
+  Index pairs_;
 };
 
 }  // namespace foretell::FORETELL_VARIANT
