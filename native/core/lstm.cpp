@@ -90,9 +90,10 @@ struct Plan {
 // What a step costs in cycles, about, when each member has `rows` rows and `blocks` blocks of four gates: products, or
 // the weights' way from the cache that holds them, whichever takes longer.
 double step_cost(double rows, double blocks, double depth, double panel_bytes, double member_bytes) {
-  const double from_cache = member_bytes <= (1.5 * (1 << 20)) ? 40 : 12;  // bytes a cycle, from L2 or L3
+  constexpr double l1 = 40 << 10, l2 = 1.5 * (1 << 20), of_l1 = 100, of_l2 = 45, of_l3 = 12;  // bytes; bytes a cycle
+  const double from_cache = member_bytes <= l1 ? of_l1 : member_bytes <= l2 ? of_l2 : of_l3;
   const double tiles = std::ceil(rows / 6);
-  const double product = std::max({2 * rows / tiles, 4.0 / (rows < 2 ? 2 : 1), panel_bytes / 40});
+  const double product = std::max(2 * rows / tiles, panel_bytes / std::max(from_cache, of_l2));
   const double first = std::max(product, panel_bytes / from_cache);
   const double activations = 60 * rows * blocks;
   return blocks * depth * (first + (tiles - 1) * product) + activations;

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, jvp, vmap
 
+from foretell import native
 from foretell.lstm import LSTM, LSTMCell, use_backend
 
 # Notices of torch about itself: jvp compiles a script, and oneDNN has no projection.
@@ -162,6 +163,18 @@ def test_exports(make, assert_near):
     layer, x = make(2, 4, peepholes=True), random_input().detach()
     program = torch.export.export(layer, (x,), strict=True)
     assert_near(program.module()(x), layer(x))
+
+
+def test_without_the_compiled_core_all_of_it_composes(make, assert_near, monkeypatch):
+    layer, x = make(2, 4, peepholes=True), random_input().detach()
+    expected, slopes = layer(x), grad(lambda x: layer(x)[0].sum())(x)
+    monkeypatch.setattr(native, "load", lambda: None)
+    torch.compiler.reset()
+    assert_near(torch.compile(layer, backend="eager", fullgraph=True)(x), expected)
+    program = torch.export.export(layer, (x,))
+    assert not any("foretell" in str(node.target) for node in program.graph.nodes)
+    assert_near(program.module()(x), expected)
+    assert_near(grad(lambda x: layer(x)[0].sum())(x), slopes)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from foretell.errors import InputError, require, require_shape
-from foretell.lstm.backends import is_transformed
 from foretell.lstm.definition import State
 from foretell.lstm.options import Options
+from foretell.lstm.transforms import is_transformed
 
 
 def check_sizes(
@@ -72,11 +72,18 @@ def check_lengths(caller: str, lengths: Tensor | Sequence[int], time: int, batch
     whole = not found.is_floating_point() and not found.is_complex() and found.dtype != torch.bool
     require(whole or not found.numel(), caller, "lengths", "whole numbers", str(found.dtype))
     require_shape(caller, "lengths", found.shape, B=batch)
-    if batch and not is_transformed():  # under a transform the values cannot be looked at
-        low, high = (int(value) for value in found.aminmax())
-        require(low >= 0, caller, "every length", "at least 0", low)
-        require(high <= time, caller, "every length", f"at most T={time}, the steps of the input", high)
+    if not is_transformed():  # else the values cannot be looked at; the operators look when they run
+        check_length_values(caller, found, time)
     return found.to(device, torch.int64)
+
+
+def check_length_values(caller: str, lengths: Tensor, time: int) -> None:
+    """Every one of lengths [B] must lie between 0 and T."""
+    if not lengths.numel():
+        return
+    low, high = (int(value) for value in lengths.aminmax())
+    require(low >= 0, caller, "every length", "at least 0", low)
+    require(high <= time, caller, "every length", f"at most T={time}, the steps of the input", high)
 
 
 def check_reset(caller: str, reset: Any, x: Tensor) -> Tensor:

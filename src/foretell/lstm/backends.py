@@ -6,15 +6,13 @@ from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from foretell import native
 from foretell.lstm import fused
-from foretell.lstm.definition import Masks, lstm_sequence
-from foretell.lstm.noise import zoneout_masks
-from foretell.lstm.parts import run_layers
+from foretell.lstm.parts import run_definition, run_layers
 from foretell.lstm.request import Answer, Request
+from foretell.lstm.transforms import constant_in_graphs, is_forward_mode, is_functional, is_transformed
 
 
 @dataclass(frozen=True)
@@ -26,27 +24,28 @@ class Backend:
     run: Callable[[Request], Answer]
 
 
-def is_transformed() -> bool:
-    """Is the caller inside torch.compile, torch.func (vmap, grad, jvp) or forward-mode differentiation?"""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-    )
-
-
 def _native_supports(request: Request) -> bool:
     """The kernels run every option on the CPU; what autograd is to record of the gates, the definition tells."""
-    if is_transformed() or native.load() is None or request.x.device.type != "cpu" or not request.x.numel():
+    if _asks_for_definition() or not _has_core() or request.x.device.type != "cpu" or not request.x.numel():
         return False
     turned = request.noise is not None and request.noise.is_backward
-    return not turned and not (request.record and fused.needs_gradients(request))
+    return not turned and not (request.record and (is_transformed() or fused.needs_gradients(request)))
+
+
+def _asks_for_definition() -> bool:
+    """Tangents have no kernels; and compilers cannot look into what the kernels do under torch.func."""
+    return is_forward_mode() or (torch.compiler.is_compiling() and is_functional())
+
+
+@constant_in_graphs
+def _has_core() -> bool:
+    return native.load() is not None
 
 
 def _native_run(request: Request) -> Answer:
     if request.layers > 1:
         return run_layers(request, _native_run)
-    return fused.run(request, _definition_run)
+    return fused.run(request)
 
 
 def _torch_supports(request: Request) -> bool:
@@ -87,27 +86,8 @@ def _definition_supports(request: Request) -> bool:
     return len(request.weights) == 1
 
 
-def _definition_run(request: Request) -> Answer:
-    state = tuple(part[0] for part in request.state)
-    start = None if request.start is None else tuple(part[0] for part in request.start)
-    widths = state[1].shape[-1], state[0].shape[-1]
-    zoneout = zoneout_masks(request.options, request.noise, request.x, *widths, request.lengths)
-    y, state, activity = lstm_sequence(
-        request.x,
-        state,
-        request.weights[0],
-        request.options,
-        Masks(request.locked[0], *zoneout),
-        lengths=request.lengths,
-        reset=request.reset,
-        start=start,
-        record=request.record,
-    )
-    return Answer(y, tuple(part[None] for part in state), () if activity is None else (activity,))
-
-
 BACKENDS = (
     Backend("native", _native_supports, _native_run),
     Backend("torch", _torch_supports, _torch_run),
-    Backend("definition", _definition_supports, _definition_run),
+    Backend("definition", _definition_supports, run_definition),
 )

@@ -11,23 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foretell.lstm import kernels
+from foretell.lstm import kernels, library
 from foretell.lstm.definition import Weights
 from foretell.lstm.kernels import Gradients
-from foretell.lstm.parts import Run, run_both
+from foretell.lstm.parts import run_both, run_definition
 from foretell.lstm.request import Answer, Request
+from foretell.lstm.transforms import is_transformed
 
 
-def run(request: Request, definition: Run) -> Answer:
-    """Answer a request for one layer in one or both directions; `definition` answers for one direction."""
+def run(request: Request) -> Answer:
+    """Answer a request for one layer in one or both directions."""
     kind = request.x.dtype
     request = kernels.dense(request)
-    if needs_gradients(request):
+    if is_transformed():
+        answer = library.run(request, saves=needs_gradients(request))
+    elif needs_gradients(request):
         frame, tensors = _take_apart(request)
-        y, *state = _Layer.apply(frame, definition, *tensors)  # type: ignore[no-untyped-call]
+        y, *state = _Layer.apply(frame, *tensors)  # type: ignore[no-untyped-call]
         answer = Answer(y, tuple(state))
     else:
-        outcome = kernels.forward(request, saves=False)
+        outcome = kernels.forward(request, saved=None)
         answer = Answer(outcome.y, outcome.state, outcome.activity)
     if answer.y.dtype == kind:
         return answer
@@ -86,12 +89,13 @@ def _take_apart(request: Request) -> tuple[_Frame, list[Tensor | None]]:
 
 
 class _Layer(torch.autograd.Function):
-    """(frame, definition, tensors) -> y and the final state."""
+    """(frame, tensors) -> y and the final state."""
 
     @staticmethod
-    def forward(ctx: Any, frame: _Frame, definition: Run, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        outcome = kernels.forward(frame.fill(tensors), saves=True)
-        ctx.frame, ctx.definition = frame, definition
+    def forward(ctx: Any, frame: _Frame, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        request = frame.fill(tensors)
+        outcome = kernels.forward(request, kernels.allocate_saved(request))
+        ctx.frame = frame
         ctx.save_for_backward(*tensors, outcome.y, outcome.saved)
         ctx.set_materialize_grads(False)
         return outcome.y, *outcome.state
@@ -99,22 +103,22 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dstate: Tensor | None) -> tuple[Any, ...]:
         *tensors, y, saved = ctx.saved_tensors
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
-            return None, None, *_differentiate(ctx, tensors, needed, (dy, *dstate))
+            return None, *_differentiate(ctx.frame, tensors, needed, (dy, *dstate))
         request = ctx.frame.fill(tensors)
         wanted = ctx.frame.wanted(tensors, needed)
-        return None, None, *ctx.frame.split(kernels.backward(request, y, saved, dy, dstate, wanted))
+        return None, *ctx.frame.split(kernels.backward(request, y, saved, dy, dstate, wanted))
 
 
 def _differentiate(
-    ctx: Any, tensors: list[Tensor | None], needed: list[bool], outer: tuple[Tensor | None, ...]
+    frame: _Frame, tensors: list[Tensor | None], needed: list[bool], outer: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """The gradients as a graph of their own, through the definition."""
     # Views, lest one input that was made from another counts that way twice.
     views = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
-    request = ctx.frame.fill(views)
-    answer = run_both(request, ctx.definition) if request.directions == 2 else ctx.definition(request)
+    request = frame.fill(views)
+    answer = run_both(request, run_definition) if request.directions == 2 else run_definition(request)
     pairs = [(out, grad) for out, grad in zip((answer.y, *answer.state), outer, strict=True) if grad is not None]
     inputs = [view for view, wanted in zip(views, needed, strict=True) if wanted and view is not None]
     outputs, gradients = zip(*pairs, strict=True)

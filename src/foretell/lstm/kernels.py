@@ -18,14 +18,16 @@ from foretell import native
 from foretell.lstm.definition import Activity, State, Weights
 from foretell.lstm.options import Options
 from foretell.lstm.request import Request
+from foretell.lstm.transforms import constant_in_graphs
 
 STATE_PARTS = 3  # h, c and the gates of gate recurrence
 ACTIVITY_PARTS = 5  # i, f, g, o, c
+LINE = 64  # bytes: the parts of what is saved, and a vector of the widest instruction set, end at cache lines
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gives. `saved` [D,...] is what backward has to know; its layout is the kernels' own."""
+    """What a run gives. `saved` [D,...] is what backward has to know, in a layout of the kernels' own."""
 
     y: Tensor  # [T,B,DR]
     state: State
@@ -61,12 +63,52 @@ def dense(request: Request) -> Request:
     )
 
 
-def forward(request: Request, saves: bool) -> Outcome:
-    """Run one layer, in one or both directions, on a request made by `dense`."""
-    width = request.state[0].shape[-1]
-    y = _like(request.x, request.directions * width, request.lengths)
-    state = tuple(torch.empty_like(part) for part in request.state)
-    saved = _allocate_saved(request) if saves else None
+def allocate_outputs(request: Request) -> tuple[Tensor, State]:
+    """Room for y and the final state."""
+    y = _like(request.x, request.directions * request.state[0].shape[-1], request.lengths)
+    return y, tuple(torch.empty_like(part) for part in request.state)
+
+
+def allocate_saved(request: Request) -> Tensor:
+    """Room for what the active instruction set saves of the rows as long as they are."""
+    time, batch = request.x.shape[:2]
+    is_double, has_mask = request.x.dtype == torch.float64, request.locked[0] is not None
+    size = _core().saved_size(is_double, _cell(request), time, batch, _address(request.lengths), has_mask)
+    return request.x.new_empty(request.directions, size)
+
+
+def allocate_room(request: Request, room: int) -> Tensor:
+    """As `allocate_saved`, but by `room_of_pairs`, for any lengths; memory that nobody writes to costs nothing."""
+    time, batch = request.x.shape[:2]
+    return request.x.new_empty(request.directions, (time * batch + LINE - 1) // LINE * room)
+
+
+def room_of_pairs(request: Request) -> int:
+    """Numbers that are enough for what every instruction set saves of LINE pairs of step and row.
+
+    What is saved grows with the pairs in parts that end at a cache line, and with the units by vectors: with LINE
+    pairs, and units that fill lines, nothing is left to round. So a graph may hold a size.
+    """
+    # The length of a range is the size as a number, also where a compiler holds the size for a symbol.
+    hidden, outputs = (len(range(part.shape[-1])) for part in (request.state[1], request.state[0]))
+    kind, has_mask = request.x.dtype, request.locked[0] is not None
+    return _room(request.options, hidden, outputs, kind == torch.float64, request.noise is not None, has_mask)
+
+
+def allocate_gradients(request: Request, wanted: Gradients) -> Gradients:
+    """Room for the gradients of those parts that are wanted. A start gathers what every reset adds to it."""
+    x = None if wanted.x is None else _like_x(request)
+    weights = tuple(
+        tuple(None if part is None else torch.empty_like(part) for part in parts) for parts in wanted.weights
+    )
+    state = tuple(None if part is None else torch.empty_like(part) for part in wanted.state)
+    start = tuple(None if part is None else torch.zeros_like(part) for part in wanted.start)
+    return Gradients(x, state, start, weights)
+
+
+def forward(request: Request, saved: Tensor | None) -> Outcome:
+    """Run one layer, in one or both directions, on a request made by `dense`; fill `saved` if it is given."""
+    y, state = allocate_outputs(request)
     cells = [_allocate_activity(request) for _ in request.weights] if request.record else []
     directions = []
     for number in range(request.directions):
@@ -74,7 +116,7 @@ def forward(request: Request, saves: bool) -> Outcome:
         parts += [None if saved is None else saved[number], *(cells[number] if cells else [None] * ACTIVITY_PARTS)]
         directions.append([_address(part) for part in parts])
     _core().forward(request.x.dtype == torch.float64, _cell(request), _call(request, y), directions)
-    outputs = torch.split(y, width, dim=-1)
+    outputs = torch.split(y, request.state[0].shape[-1], dim=-1)
     activity = tuple(Activity(*parts, output) for parts, output in zip(cells, outputs))  # type: ignore[call-arg]  # noqa: B905
     return Outcome(y, state, saved, activity)
 
@@ -88,8 +130,8 @@ def backward(
     """
     dy = None if dy is None else _features_together(dy)
     dstate = [None if part is None else part.contiguous() for part in dstate]
-    found = _allocate_gradients(request, wanted)
-    dx = [] if wanted.x is None else [_like(request.x, request.x.shape[-1], request.lengths) for _ in request.weights]
+    found = allocate_gradients(request, wanted)
+    dx = [] if found.x is None else [found.x, *(_like_x(request) for _ in request.weights[1:])]
     directions = []
     for number in range(request.directions):
         parts = [*_inputs(request, number), *[None] * STATE_PARTS, saved[number], *[None] * ACTIVITY_PARTS]
@@ -106,23 +148,24 @@ class Stepper:
     """A stack of layers one step at a time, on a state of its own [L,B,...] in the kernels' number type."""
 
     def __init__(self, weights: Sequence[Weights], options: Options, start: State) -> None:
-        self._outside = start[0].dtype
-        kind = torch.float64 if self._outside == torch.float64 else torch.float32
-        self.state = _copied(start, kind)
+        kind = torch.float64 if start[0].dtype == torch.float64 else torch.float32
+        self._kind, self.state = kind, _copied(start, kind)
         packed = [_laid_out(layer, kind) for layer in weights]
         sizes = [(layer.weight_ih.shape[1], *(part.shape[-1] for part in reversed(start[:2]))) for layer in weights]
         cells = [_make_cell(options, *size, weights[0].weight_hr is not None, False) for size in sizes]
         make = _core().Stepper64 if kind == torch.float64 else _core().Stepper32
         addresses = [[_address(part) for part in layer] for layer in packed]
-        batch, self._width = start[0].shape[1:]
+        batch, width = start[0].shape[1:]
+        self._outputs = {1: (width,), 2: (batch, width)}
         self.core = make(cells, addresses, self._addresses(), batch, options.residual)
 
     def step(self, x: Tensor) -> Tensor:
         """x [B,I] or [I] -> y [B,R] or [R], in x's number type."""
-        within = x.to(self.state[0].dtype).contiguous()
-        y = within.new_empty(*x.shape[:-1], self._width)
-        self.core.step(within.data_ptr(), y.data_ptr())
-        return y.to(self._outside)
+        if x.dtype is not self._kind or not x.is_contiguous():
+            return self.step(x.to(self._kind).contiguous()).to(x.dtype)
+        y = x.new_empty(self._outputs[x.dim()])
+        self.core.step(x.data_ptr(), y.data_ptr())
+        return y
 
     def twin(self) -> Self:
         """Another one in the same state, that goes its own way with the same packed weights."""
@@ -160,28 +203,22 @@ def _like(x: Tensor, width: int, lengths: Tensor | None) -> Tensor:
     return make(time, batch, width, dtype=x.dtype)
 
 
-def _allocate_saved(request: Request) -> Tensor:
-    time, batch = request.x.shape[:2]
-    is_double = request.x.dtype == torch.float64
-    has_mask = request.locked[0] is not None
-    size = _core().saved_size(is_double, _cell(request), time, batch, _address(request.lengths), has_mask)
-    return request.x.new_empty(request.directions, size)
+def _like_x(request: Request) -> Tensor:
+    return _like(request.x, request.x.shape[-1], request.lengths)
+
+
+@constant_in_graphs
+def _room(options: Options, hidden: int, outputs: int, is_double: bool, draws: bool, has_mask: bool) -> int:
+    fill = LINE // (8 if is_double else 4)
+    cell = _make_cell(options, 1, -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
+    size: int = _core().saved_size(is_double, cell, 1, LINE, 0, has_mask)
+    return size
 
 
 def _allocate_activity(request: Request) -> list[Tensor]:
     shape = (*request.x.shape[:2], request.state[1].shape[-1])
     make = torch.empty if request.lengths is None else torch.zeros
     return [make(shape, dtype=request.x.dtype) for _ in range(ACTIVITY_PARTS)]
-
-
-def _allocate_gradients(request: Request, wanted: Gradients) -> Gradients:
-    """Room for all but that of x. A start gathers what every reset adds to it."""
-    weights = tuple(
-        tuple(None if part is None else torch.empty_like(part) for part in parts) for parts in wanted.weights
-    )
-    state = tuple(None if part is None else torch.empty_like(part) for part in wanted.state)
-    start = tuple(None if part is None else torch.zeros_like(part) for part in wanted.start)
-    return Gradients(None, state, start, weights)
 
 
 def _inputs(request: Request, number: int) -> list[Tensor | None]:

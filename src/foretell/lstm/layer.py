@@ -28,8 +28,9 @@ class LSTM(nn.Module):
     or f when it is coupled, has no rows in the weights. The state is (h, c); with gate_recurrence (h, c,
     gates).
 
-    Under torch.compile, torch.export and torch.func the definition runs, step by step, so that everything
-    composes; compiling then takes time in proportion to T.
+    On the CPU a layer is one compiled call, and one node of the graph under torch.compile and torch.export, for
+    any T. torch.func takes the same kernels. The definition runs, step by step, for forward-mode and second
+    derivatives, for torch.func within a compiled function, and where the compiled core is missing.
     """
 
     weight_ih_l0: nn.Parameter

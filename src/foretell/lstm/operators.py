@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from foretell.errors import InputError, require_known
-from foretell.lstm.backends import BACKENDS, is_transformed
+from foretell.lstm.backends import BACKENDS
 from foretell.lstm.definition import Masks, State, Weights, lstm_step, project_input, state_after
 from foretell.lstm.options import Options
 from foretell.lstm.parts import run_both, run_layers
 from foretell.lstm.request import Answer, Request
+from foretell.lstm.transforms import constant_in_graphs, is_transformed
 
 _forced: ContextVar[str | None] = ContextVar("forced_backend", default=None)
 
@@ -29,7 +30,11 @@ def backend_names() -> tuple[str, ...]:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Let only this backend answer the layers in the block; what it cannot do is then an InputError."""
+    """Let only this backend answer the layers in the block; what it cannot do is then an InputError.
+
+    A graph that is compiled or exported in the block keeps to it: one exported with "definition" holds torch's own
+    operators alone, one for every product of every step, and runs where Foretell is not installed.
+    """
     require_known("use_backend", "backend", [name], backend_names())
     token = _forced.set(name)
     try:
@@ -38,9 +43,15 @@ def use_backend(name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
+@constant_in_graphs
+def _forced_now() -> str | None:
+    """As it is when a graph is compiled or exported, for that graph."""
+    return _forced.get()
+
+
 def run(request: Request) -> Answer:
     """Outputs, final state and, on request, the activity of all layers and directions."""
-    forced = None if torch.compiler.is_compiling() else _forced.get()  # compilers cannot read a ContextVar
+    forced = _forced_now()
     for backend in BACKENDS:
         if forced in (None, backend.name) and backend.supports(request):
             return backend.run(request)
@@ -48,7 +59,7 @@ def run(request: Request) -> Answer:
         return run_layers(request, run)
     if request.directions > 1:
         return run_both(request, run)
-    raise InputError(f"LSTM: the backend {_forced.get()!r} cannot run this layer on this input; leave use_backend.")
+    raise InputError(f"LSTM: the backend {forced!r} cannot run this layer on this input; leave use_backend.")
 
 
 def step(x: Tensor, state: State, weights: Weights, options: Options, masks: Masks) -> State:

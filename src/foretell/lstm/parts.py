@@ -1,4 +1,4 @@
-"""A request cut into its layers, and a layer into its directions, for backends that do less at a time."""
+"""A request cut into its layers, a layer into its directions, and a direction answered by the definition."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foretell.lstm.definition import Activity, State
+from foretell.lstm.definition import Activity, Masks, State, lstm_sequence
+from foretell.lstm.noise import zoneout_masks
 from foretell.lstm.request import Answer, Request
 
 Run = Callable[[Request], Answer]
@@ -34,6 +35,26 @@ def run_both(request: Request, run: Run) -> Answer:
     activity = tuple(Activity(*(_reverse(part, lengths) for part in one)) for one in backward.activity)
     backward = Answer(_reverse(backward.y, lengths), backward.state, activity)
     return Answer(torch.cat([forward.y, backward.y], dim=-1), *_join([forward, backward]))
+
+
+def run_definition(request: Request) -> Answer:
+    """One layer in one direction, in plain PyTorch."""
+    state = tuple(part[0] for part in request.state)
+    start = None if request.start is None else tuple(part[0] for part in request.start)
+    widths = state[1].shape[-1], state[0].shape[-1]
+    zoneout = zoneout_masks(request.options, request.noise, request.x, *widths, request.lengths)
+    y, state, activity = lstm_sequence(
+        request.x,
+        state,
+        request.weights[0],
+        request.options,
+        Masks(request.locked[0], *zoneout),
+        lengths=request.lengths,
+        reset=request.reset,
+        start=start,
+        record=request.record,
+    )
+    return Answer(y, tuple(part[None] for part in state), () if activity is None else (activity,))
 
 
 def _reverse(x: Tensor, lengths: Tensor | None) -> Tensor:

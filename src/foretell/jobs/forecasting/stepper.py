@@ -33,8 +33,7 @@ class Stepper:
             _numpy(network.ahead.from_known.weight).T,
             _affine(network.ahead.out),
         )
-        self._inputs = network.inputs(present)[0].detach().clone()  # [C,I], the static part already in place
-        self._columns = self._inputs.numpy()
+        self._inputs = network.inputs(present)[0].detach().clone().numpy()  # [C,I], the static part already in place
         self._lstm = network.lstm.stream(len(self._inputs))
         self._lstm.restore((torch.from_numpy(h), torch.from_numpy(c)))
 
@@ -70,7 +69,7 @@ class Stepper:
             _with_embedded(past, self._past, past_codes),
             ahead,
         )
-        hidden = self._lstm.step(self._inputs).numpy()
+        hidden = self._lstm.step(self._inputs)
         out = hidden @ self._head[0]
         out += self._head[1]
         centre = out[:, : self.horizon]
@@ -88,7 +87,7 @@ class Stepper:
         for part in parts:
             width = part.shape[-1]
             if width:
-                self._columns[:, at : at + width] = part
+                self._inputs[:, at : at + width] = part
             at += width
 
 
