@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from foretell.lstm import LSTM, use_backend
 
@@ -44,6 +45,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+# A few, for tests that take long.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "both directions": {"bidirectional": True, "layer_norm": True, "peepholes": True},
+    "noise": {"variant": "FGR", "zoneout": (0.2, 0.4), "recurrent_dropout": 0.3, "proj_size": 2, "batch_first": True},
+}
+
+
 def near(actual: Any, expected: Any) -> None:
     """Fail unless tensors, or nested tuples of them, agree within the tolerance of the actual's type."""
     if isinstance(actual, torch.Tensor):
@@ -69,6 +78,29 @@ def native_only() -> Iterator[None]:
         pytest.skip("the compiled core was not built: no C++ compiler")
     with use_backend("native"):
         yield
+
+
+class Onlooker(TorchDispatchMode):
+    """Writes down the calls of the package's operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, tuple[Any, ...]]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.namespace == "foretell":
+            self.calls.append((function, args))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture(scope="session")
+def onlooker() -> type[Onlooker]:
+    return Onlooker
+
+
+@pytest.fixture(params=SETTINGS.values(), ids=SETTINGS.keys())
+def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return dict(request.param)
 
 
 @pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())

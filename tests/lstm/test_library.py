@@ -1,4 +1,4 @@
-"""The kernels as operators: in compiled and exported graphs, under torch.func, and whoever else looks on."""
+"""The kernels as operators: in compiled and exported graphs, and for whoever else looks on."""
 
 import io
 import os
@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch._dynamo.backends.common import aot_autograd
 from torch._functorch.aot_autograd import make_boxed_func
-from torch.func import functional_call, grad, jacrev, vmap
+from torch.func import functional_call, grad, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from foretell import native
 from foretell.errors import InputError
@@ -25,29 +24,6 @@ pytestmark = [
 FORWARD, BACKWARD = (
     operator.default for operator in (torch.ops.foretell.lstm_forward, torch.ops.foretell.lstm_backward)
 )
-SETTINGS = {
-    "plain": {},
-    "both directions": {"bidirectional": True, "layer_norm": True, "peepholes": True},
-    "noise": {"variant": "FGR", "zoneout": (0.2, 0.4), "recurrent_dropout": 0.3, "proj_size": 2, "batch_first": True},
-}
-
-
-@pytest.fixture(params=SETTINGS.values(), ids=SETTINGS.keys())
-def settings(request):
-    return request.param
-
-
-class Onlooker(TorchDispatchMode):
-    """Writes down the calls of the operators."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function in (FORWARD, BACKWARD):
-            self.calls.append((function, args))
-        return function(*args, **(kwargs or {}))
 
 
 def random_input(*shape):
@@ -90,12 +66,12 @@ def count(graph, operator):
 # --- the operators themselves
 
 
-@pytest.mark.parametrize("settings", [{"bidirectional": True}, SETTINGS["noise"]], ids=["both directions", "noise"])
-def test_torchs_own_checks(settings, make, monkeypatch):
+@pytest.mark.parametrize("settings", [{"bidirectional": True}, {"variant": "FGR", "zoneout": 0.3, "proj_size": 2}])
+def test_torchs_own_checks(settings, make, monkeypatch, onlooker):
     original = kernels.allocate_room  # not all of it is written to, and checks compare two runs
     monkeypatch.setattr(kernels, "allocate_room", lambda *arguments: original(*arguments).zero_())
     layer, x = make(2, 3, **settings).train(), random_input(2, 2, 2)
-    with Onlooker() as seen:
+    with onlooker() as seen:
         results(layer, layer, x, **(ragged(2, 2) if layer.bidirectional else {}))
     assert [function for function, _ in seen.calls] == [FORWARD, BACKWARD]
     for function, arguments in seen.calls:
@@ -108,16 +84,16 @@ def as_leaf(value):
     return value.detach().clone().requires_grad_(value.is_floating_point())
 
 
-def test_results_are_those_of_a_plain_call_bit_for_bit(options, make):
+def test_results_are_those_of_a_plain_call_bit_for_bit(options, make, onlooker):
     layer = make(2, 5, 2, bidirectional=True, **options).train()
     x, arguments = random_input(4, 3, 2), ragged(4, 3)
     expected = results(layer, layer, x, **arguments)
-    with Onlooker():
+    with onlooker():
         found = results(layer, layer, x, **arguments)
     assert all(map(torch.equal, found, expected))
 
 
-def test_gradients_twice_over(settings, make):
+def test_gradients_twice_over(settings, make, onlooker):
     layer, x = make(2, 3, **settings), random_input(3, 2, 2)
     parameters = {name: value.detach().requires_grad_() for name, value in layer.named_parameters()}
 
@@ -125,13 +101,13 @@ def test_gradients_twice_over(settings, make):
         y, state = functional_call(layer, dict(zip(parameters, values, strict=True)), (x,))
         return (y, *state)
 
-    with Onlooker() as seen:
+    with onlooker() as seen:
         assert torch.autograd.gradgradcheck(call, (x, *parameters.values()), fast_mode=True)
     assert BACKWARD in [function for function, _ in seen.calls]
 
 
-def test_without_a_backward_pass_nothing_is_saved(make):
-    with Onlooker() as seen, torch.no_grad():
+def test_without_a_backward_pass_nothing_is_saved(make, onlooker):
+    with onlooker() as seen, torch.no_grad():
         make(2, 3)(random_input(3, 2, 2))
     ((_, arguments),) = seen.calls
     assert arguments[-1] == 0
@@ -155,8 +131,8 @@ for width, hidden, kind, odd in itertools.product((1, 5), (1, 15, 17, 33), (torc
 """
 
 
-def test_too_little_room_is_refused(make):
-    with Onlooker() as seen:
+def test_too_little_room_is_refused(make, onlooker):
+    with onlooker() as seen:
         make(2, 3)(random_input(3, 2, 2))
     ((_, arguments),) = seen.calls
     with pytest.raises(InputError, match="room of a compiled graph must be"):
@@ -314,115 +290,3 @@ def test_traces_with_make_fx(make, assert_near):
     assert count(traced, FORWARD) == 1
     other = torch.randn(4, 3, 2, dtype=torch.float64)
     assert_near(traced(other), layer(other)[0])
-
-
-# --- torch.func
-
-
-def as_loss(layer, **arguments):
-    def loss(parameters, x):
-        torch.manual_seed(3)
-        y, state = functional_call(layer, parameters, (x,), arguments)
-        return y.square().sum() + state[1].sum()
-
-    return dict(layer.named_parameters()), loss
-
-
-def against_definition(function, *arguments):
-    """What a function gives, what the definition gives, and which operators ran."""
-    with Onlooker() as seen:
-        found = function(*arguments)
-    with use_backend("definition"):
-        expected = function(*arguments)
-    leaves = [torch.utils._pytree.tree_leaves(values) for values in (found, expected)]
-    return *leaves, [called for called, _ in seen.calls]
-
-
-def test_gradients_and_jacobians(options, make, assert_near):
-    layer = make(2, 4, 2 if "residual" in options else 1, bidirectional=True, **options).train()
-    parameters, loss = as_loss(layer, **ragged(3, 2))
-    x = random_input(3, 2, 2).detach()
-    for function in (
-        grad(loss),
-        grad(loss, 1),
-        jacrev(lambda parameters, x: functional_call(layer, parameters, x)[0], 1),
-    ):
-        torch.manual_seed(2)
-        with Onlooker() as seen:
-            found = function(parameters, x)
-        assert {called for called, _ in seen.calls} == {FORWARD, BACKWARD}
-        torch.manual_seed(2)
-        with use_backend("definition"):
-            expected = function(parameters, x)
-        assert_near(*(torch.utils._pytree.tree_leaves(values) for values in (found, expected)))
-
-
-def test_gradients_of_gradients(settings, make, assert_near):
-    parameters, loss = as_loss(make(2, 3, **settings))
-
-    def penalty(parameters, x):
-        return sum(slope.square().sum() for slope in grad(loss)(parameters, x).values())
-
-    found, expected, called = against_definition(grad(penalty), parameters, random_input(3, 2, 2).detach())
-    assert_near(found, expected)
-    assert set(called) == {FORWARD, BACKWARD}
-
-
-def test_members_of_a_vmap_run_as_one_batch(make, assert_near):
-    layer, x = make(2, 4, bidirectional=True, layer_norm=True, learn_initial_state=True), random_input(6, 4, 3, 2)
-    lengths = torch.tensor([[4, 0, 2]] * 6)
-    member = vmap(lambda x, lengths: layer(x, lengths=lengths)[0])
-    found, expected, called = against_definition(member, x, lengths)
-    assert_near(found, expected)
-    assert called == [FORWARD]
-
-
-def test_a_vmap_within_a_vmap(make, assert_near):
-    layer, x = make(2, 4), random_input(3, 4, 5, 2)
-    each = vmap(vmap(lambda row: layer(row)[0], in_dims=1, out_dims=1))
-    assert_near(each(x), torch.stack([layer(one)[0] for one in x]))
-
-
-def test_gradients_of_a_vmap(make, assert_near):
-    layer = make(2, 4, bidirectional=True)
-    parameters, loss = as_loss(layer)
-    x = random_input(5, 3, 2, 2).detach()
-    total = lambda parameters: vmap(loss, in_dims=(None, 0))(parameters, x).sum()  # noqa: E731
-    found, expected, called = against_definition(grad(total), parameters)
-    assert_near(found, expected)
-    assert called == [FORWARD, BACKWARD]
-
-
-def test_gradients_of_every_sample(settings, make, assert_near):
-    layer = make(2, 4, **settings).train()
-    parameters, loss = as_loss(layer)
-    x = random_input(5, 3, 2, 2).detach()
-    each = vmap(grad(loss), in_dims=(None, 0), randomness="same")
-    assert_near(*against_definition(each, parameters, x)[:2])
-
-
-def test_slopes_of_the_input_for_every_sample_run_as_one_batch(make, assert_near):
-    parameters, loss = as_loss(make(2, 4, peepholes=True))
-    each = vmap(grad(loss, 1), in_dims=(None, 0))
-    found, expected, called = against_definition(each, parameters, random_input(5, 3, 2, 2).detach())
-    assert_near(found, expected)
-    assert called == [FORWARD, BACKWARD]
-
-
-def test_an_ensemble_of_weights(make, assert_near):
-    layers = [make(2, 4, seed=seed, peepholes=True) for seed in range(3)]
-    stacked, _ = torch.func.stack_module_state(layers)
-    _, loss = as_loss(layers[0])
-    x = random_input(3, 2, 2).detach()
-    found = vmap(grad(loss), in_dims=(0, None))(stacked, x)
-    for number, layer in enumerate(layers):
-        expected = grad(loss)(dict(layer.named_parameters()), x)
-        assert_near([found[name][number] for name in expected], list(expected.values()))
-
-
-@pytest.mark.parametrize("randomness", ["same", "different"])
-def test_noise_of_members(randomness, make):
-    layer = make(2, 8, zoneout=0.5).train()
-    x = random_input(4, 1, 2).expand(3, -1, -1, -1)
-    y = vmap(lambda x: layer(x)[0], randomness=randomness)(x)
-    assert torch.equal(y[0], y[1]) == (randomness == "same")
