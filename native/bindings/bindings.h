@@ -4,4 +4,6 @@
 #include <nanobind/nanobind.h>
 
 void bind_lstm(nanobind::module_& module);
+void bind_memory(nanobind::module_& module);
 void bind_stepper(nanobind::module_& module);
+void bind_head(nanobind::module_& module);

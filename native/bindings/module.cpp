@@ -18,5 +18,7 @@ NB_MODULE(_native, module) {
   });
   module.def("active", [] { return foretell::active().name; });
   bind_lstm(module);
+  bind_memory(module);
   bind_stepper(module);
+  bind_head(module);
 }

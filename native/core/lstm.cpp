@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "arena.h"
 #include "foretell/cpu.h"
 #include "foretell/threads.h"
 
@@ -47,40 +48,6 @@ const Both& active_kernels() {
   return found;
 }
 
-// Memory that a thread keeps from call to call, for fresh pages cost more than small layers take; but not much of it.
-class Arena {
- public:
-  static constexpr std::size_t kept = std::size_t(64) << 20, alignment = 64;
-
-  std::byte* reserve(std::size_t bytes) {
-    if (bytes <= size_) return memory_.get();
-    memory_.reset();
-    size_ = 0;
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
-    if (!memory_) throw std::bad_alloc();
-    size_ = rounded;
-    return memory_.get();
-  }
-  void shrink() {
-    if (size_ <= kept) return;
-    memory_.reset();
-    size_ = 0;
-  }
-
- private:
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-  std::unique_ptr<std::byte, Free> memory_;
-  std::size_t size_ = 0;
-};
-
-Arena& arena() {
-  thread_local Arena own;
-  return own;
-}
-
 // How the threads divide into teams, one for each direction or one for all, and how a team shares its work.
 struct Plan {
   int teams = 1, members = 1;
@@ -113,14 +80,15 @@ Plan choose_plan(const Forward<Real>& layer, int directions, int threads) {
   const Index lanes = kernels<Real>().lanes, blocks = (cell.hidden + lanes - 1) / lanes;
   const double panel = 4.0 * double(lanes) * sizeof(Real), weights = depth * panel * double(blocks);
   const bool needs_rows = cell.layer_norm || cell.projection || cell.gate_recurrence || layer.hidden_mask;
-  constexpr double meeting = 700;  // cycles
+  constexpr double meeting = 1300, worthwhile = 0.8;  // cycles; of one thread's cost
   const int by_rows = int(std::min<Index>(available, rows.batch));
   const int by_units = needs_rows ? 1 : int(std::min<Index>(available, blocks));
   const double batch = std::max(1.0, pairs / double(rows.time));
+  const double alone = step_cost(batch, double(blocks), depth, panel, weights);
   const double rows_cost = step_cost(std::ceil(batch / by_rows), double(blocks), depth, panel, weights);
-  const double units_cost = by_units == 1 ? step_cost(batch, double(blocks), depth, panel, weights)
-                                          : step_cost(batch, std::ceil(double(blocks) / by_units), depth, panel,
-                                                      weights / by_units) + meeting;
+  const double units_cost =
+      step_cost(batch, std::ceil(double(blocks) / by_units), depth, panel, weights / by_units) + meeting;
+  if (std::min(rows_cost, units_cost) > worthwhile * alone) return plan;
   plan.split = rows_cost <= units_cost ? Split::rows : Split::units;
   plan.members = plan.split == Split::rows ? by_rows : by_units;
   return plan;
@@ -172,14 +140,14 @@ void forward(const Forward<Real>* layer, int directions, int threads) {
   const Plan plan = choose_plan(layer[0], directions, threads);
   const ScratchSize size = run.forward_scratch(layer[0]);
   const Division<Real> parts{run.packed_size(layer[0].cell), size.shared, size.own};
-  auto* memory = reinterpret_cast<Real*>(arena().reserve(parts.total(directions, plan) * sizeof(Real)));
+  auto* memory = reinterpret_cast<Real*>(Arena::of_thread().reserve(parts.total(directions, plan) * sizeof(Real)));
   run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
     Real* packed = parts.packed_of(memory, direction);
     run.pack(layer[direction].cell, layer[direction].weights, packed, team);
     if (team.barrier) team.barrier->wait();
     run.forward(layer[direction], packed, parts.scratch_of(memory, directions, direction, worker), team);
   });
-  arena().shrink();
+  Arena::of_thread().shrink();
 }
 
 template <class Real>
@@ -188,11 +156,11 @@ void backward(const Backward<Real>* layer, int directions, int threads) {
   const Plan plan = choose_plan(layer[0].forward, directions, threads);
   const ScratchSize size = run.backward_scratch(layer[0]);
   const Division<Real> parts{0, size.shared, size.own};
-  auto* memory = reinterpret_cast<Real*>(arena().reserve(parts.total(directions, plan) * sizeof(Real)));
+  auto* memory = reinterpret_cast<Real*>(Arena::of_thread().reserve(parts.total(directions, plan) * sizeof(Real)));
   run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
     run.backward(layer[direction], parts.scratch_of(memory, directions, direction, worker), team);
   });
-  arena().shrink();
+  Arena::of_thread().shrink();
 }
 
 template void forward(const Forward<float>*, int, int);

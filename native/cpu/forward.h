@@ -107,6 +107,7 @@ class ForwardRun : Run<Real> {
         if (team.split == Split::units && team.barrier) team.barrier->wait();
       }
     }
+    if (team.split == Split::units && team.member > 0) return;  // the first member does it for all
     const Index alive = pairs.alive(0);
     for (Index n = share.rows(alive); n < share.rows(f.rows.batch); ++n) finish_empty(share.row(n));
   }

@@ -1,5 +1,6 @@
 // The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this.
 #include "backward.h"
+#include "head.h"
 
 namespace foretell::FORETELL_VARIANT {
 
@@ -20,6 +21,7 @@ constexpr Kernels<Real> all_kernels = {
     [](const Backward<Real>& layer, Scratch<Real> scratch, const Team& team) {
       BackwardRun<Real>(layer, scratch, team).run();
     },
+    &head_kernels<Real>,
 };
 
 extern const Kernels<float> float_kernels;

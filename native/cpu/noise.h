@@ -1,5 +1,5 @@
-// Zoneout masks from counters: Philox4x32-10 (Salmon et al. 2011), so that they depend on nothing but the seed, the
-// sequence, the step, the row and the unit.
+// Random masks from counters: Philox4x32-10 (Salmon et al. 2011), so that they depend on nothing but the seed and on
+// what they are for: of zoneout the sequence, the step, the row and the unit.
 #pragma once
 
 #include "foretell/lstm.h"
@@ -33,26 +33,51 @@ inline void multiply(Words a, std::uint32_t factor, Words& high, Words& low) {
   low = (Words)((even & low_half) | (odd << 32));
 }
 
-// Words 0 and 1 of the counters (unit, row, step, sequence) for units from `unit` on.
-inline void draw_words(Index unit, Index row, Index step, Index sequence, std::uint64_t seed, Words& word0,
-                       Words& word1) {
-  Words x0, x1 = std::uint32_t(row) - Words{}, x2 = std::uint32_t(step) - Words{};
-  Words x3 = std::uint32_t(sequence) - Words{};
-  for (int n = 0; n < word_lanes; ++n) x0[n] = std::uint32_t(unit) + n;
+// Counters -> random words, in place.
+inline void philox(Words (&x)[4], std::uint64_t seed) {
   std::uint32_t key0 = std::uint32_t(seed), key1 = std::uint32_t(seed >> 32);
   for (int round = 0; round < 10; ++round) {
     Words high0, low0, high1, low1;
-    multiply(x0, 0xD2511F53u, high0, low0);
-    multiply(x2, 0xCD9E8D57u, high1, low1);
-    x0 = high1 ^ x1 ^ key0;
-    x2 = high0 ^ x3 ^ key1;
-    x1 = low1;
-    x3 = low0;
+    multiply(x[0], 0xD2511F53u, high0, low0);
+    multiply(x[2], 0xCD9E8D57u, high1, low1);
+    x[0] = high1 ^ x[1] ^ key0;
+    x[2] = high0 ^ x[3] ^ key1;
+    x[1] = low1;
+    x[3] = low0;
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
-  word0 = x0;
-  word1 = x1;
+}
+
+// The counters first, first + 1, ...
+inline Words count_from(Index first) {
+  Words counters{};
+  for (int n = 0; n < word_lanes; ++n) counters[n] = std::uint32_t(first) + n;
+  return counters;
+}
+
+// Words 0 and 1 of the counters (unit, row, step, sequence) for units from `unit` on.
+inline void draw_words(Index unit, Index row, Index step, Index sequence, std::uint64_t seed, Words& word0,
+                       Words& word1) {
+  Words x[4] = {count_from(unit), std::uint32_t(row) - Words{}, std::uint32_t(step) - Words{},
+                std::uint32_t(sequence) - Words{}};
+  philox(x, seed);
+  word0 = x[0];
+  word1 = x[1];
+}
+
+constexpr Index counter_bytes = 16;
+
+// The bytes of `count` counters from `first` on, 16 each; whole vectors of counters are written.
+inline void draw_bytes(std::uint64_t seed, Index first, Index count, std::uint8_t* bytes) {
+  auto* to = reinterpret_cast<std::uint32_t*>(bytes);
+  for (Index n = 0; n < count; n += word_lanes) {
+    Words x[4] = {count_from(first + n), Words{}, Words{}, Words{}};
+    philox(x, seed);
+    for (int lane = 0; lane < word_lanes; ++lane) {
+      for (int word = 0; word < 4; ++word) to[(n + lane) * 4 + word] = x[word][lane];
+    }
+  }
 }
 
 // How much of the old value stays: 1 with the given chance and else 0, or in evaluation the chance itself.  What is
@@ -86,7 +111,7 @@ class Zoneout {
     return std::uint32_t(exact) + (exact > std::uint32_t(exact));
   }
   static Vec<Real> read(const std::int8_t* from) {
-    Vec<Real> value;
+    Vec<Real> value{};
     for (int n = 0; n < V; ++n) value[n] = from[n];
     return value;
   }

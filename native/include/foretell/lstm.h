@@ -6,7 +6,8 @@
 //
 // The rows of a batch come sorted by length, longest first, so that those alive at a step are the first ones, and a
 // pair (step, row) has the number first[t] + row, as in torch's PackedSequence; N is the number of all pairs.
-// All pointers may be unaligned; features are contiguous; strides count elements.
+// All pointers may be unaligned; features are contiguous; strides count elements.  What lies beyond a row's length in y,
+// activity and dx is left as it is; dstart is added to.
 #pragma once
 
 #include <cstdint>
@@ -113,6 +114,9 @@ struct Scratch {
   Real *shared, *own;
 };
 
+template <class Real>
+struct HeadKernels;  // foretell/head.h
+
 // The kernels of one instruction set.  Buffers are aligned to 64 bytes, and their sizes are in numbers of type Real.
 template <class Real>
 struct Kernels {
@@ -124,6 +128,7 @@ struct Kernels {
   void (*forward)(const Forward<Real>&, const Real* packed, Scratch<Real>, const Team&);
   ScratchSize (*backward_scratch)(const Backward<Real>&);
   void (*backward)(const Backward<Real>&, Scratch<Real>, const Team&);
+  const HeadKernels<Real>* head;
 };
 
 // The kernels of the active instruction set.

@@ -6,7 +6,7 @@ derivative) it goes through the definition, which PyTorch differentiates as ofte
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -26,8 +26,7 @@ def run(request: Request) -> Answer:
     if is_transformed():
         answer = library.run(request, saves=needs_gradients(request))
     elif needs_gradients(request):
-        frame, tensors = _take_apart(request)
-        y, *state = _Layer.apply(frame, *tensors)  # type: ignore[no-untyped-call]
+        y, *state = _Layer.apply(request, *_tensors(request))  # type: ignore[no-untyped-call]
         answer = Answer(y, tuple(state))
     else:
         outcome = kernels.forward(request, saved=None)
@@ -39,7 +38,17 @@ def run(request: Request) -> Answer:
 
 def needs_gradients(request: Request) -> bool:
     """Is autograd to record this request?"""
-    return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in _take_apart(request)[1])
+    return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in _tensors(request))
+
+
+def _tensors(request: Request) -> list[Tensor | None]:
+    """What gradients may flow to."""
+    start = request.start or (None,) * len(request.state)
+    weights = [part for parts in request.weights for part in parts]
+    return [request.x, *request.state, *start, *request.locked, *weights]
+
+
+_NOTHING = torch.empty(0)
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,13 @@ class _Frame:
     rest: Request
     parts: int  # of a state
 
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        rest = replace(request, x=_NOTHING, state=(), start=None, locked=(), weights=())
+        return cls(rest, len(request.state))
+
     def fill(self, tensors: Sequence[Tensor | None]) -> Request:
-        """The request with these tensors, in the order of `_take_apart`."""
+        """The request with these tensors, in the order of `_tensors`."""
         parts = self._sort(tensors)
         given: dict[str, Any] = {
             "x": parts.x,
@@ -79,23 +93,13 @@ class _Frame:
         return gradients.x, *gradients.state, *gradients.start, *locked, *weights
 
 
-def _take_apart(request: Request) -> tuple[_Frame, list[Tensor | None]]:
-    start = request.start or (None,) * len(request.state)
-    weights = [part for parts in request.weights for part in parts]
-    tensors = [request.x, *request.state, *start, *request.locked, *weights]
-    nothing = request.x.new_empty(0)
-    rest = replace(request, x=nothing, state=(), start=None, locked=(), weights=())
-    return _Frame(rest, len(request.state)), tensors
-
-
 class _Layer(torch.autograd.Function):
-    """(frame, tensors) -> y and the final state."""
+    """(request, its tensors) -> y and the final state."""
 
     @staticmethod
-    def forward(ctx: Any, frame: _Frame, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        request = frame.fill(tensors)
+    def forward(ctx: Any, request: Request, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         outcome = kernels.forward(request, kernels.allocate_saved(request))
-        ctx.frame = frame
+        ctx.frame = _Frame.of(request)
         ctx.save_for_backward(*tensors, outcome.y, outcome.saved)
         ctx.set_materialize_grads(False)
         return outcome.y, *outcome.state

@@ -51,16 +51,20 @@ def dense(request: Request) -> Request:
     They compute in float64 if x is of that type, else in float32.
     """
     kind = torch.float64 if request.x.dtype == torch.float64 else torch.float32
-    return replace(
-        request,
-        x=_features_together(request.x.to(kind)),
-        state=_laid_out(request.state, kind),
-        start=None if request.start is None else _laid_out(request.start, kind),
-        weights=tuple(Weights(*_laid_out(weights, kind)) for weights in request.weights),
-        locked=_laid_out(request.locked, kind),
-        lengths=None if request.lengths is None else request.lengths.contiguous(),
-        reset=None if request.reset is None else request.reset.contiguous(),
-    )
+    parts: dict[str, Any] = {
+        "x": _features_together(request.x.to(kind)),
+        "state": _laid_out(request.state, kind),
+        "start": None if request.start is None else _laid_out(request.start, kind),
+        "weights": tuple(_laid_out(weights, kind) for weights in request.weights),
+        "locked": _laid_out(request.locked, kind),
+        "lengths": None if request.lengths is None else request.lengths.contiguous(),
+        "reset": None if request.reset is None else request.reset.contiguous(),
+    }
+    if all(part is getattr(request, name) for name, part in parts.items() if name != "weights") and all(
+        new is old for new, old in zip(parts["weights"], request.weights, strict=True)
+    ):
+        return request
+    return replace(request, **parts | {"weights": tuple(Weights(*weights) for weights in parts["weights"])})
 
 
 def allocate_outputs(request: Request) -> tuple[Tensor, State]:
@@ -74,7 +78,10 @@ def allocate_saved(request: Request) -> Tensor:
     time, batch = request.x.shape[:2]
     is_double, has_mask = request.x.dtype == torch.float64, request.locked[0] is not None
     size = _core().saved_size(is_double, _cell(request), time, batch, _address(request.lengths), has_mask)
-    return request.x.new_empty(request.directions, size)
+    if not size:
+        return request.x.new_empty(request.directions, 0)
+    memory = _core().Memory(request.directions * size * request.x.itemsize)
+    return torch.frombuffer(memory, dtype=request.x.dtype).view(request.directions, size)
 
 
 def allocate_room(request: Request, room: int) -> Tensor:
@@ -186,7 +193,10 @@ def _core() -> Any:
     return native.load()
 
 
-def _laid_out(parts: Sequence[Tensor | None], kind: torch.dtype) -> tuple[Any, ...]:
+def _laid_out(parts: tuple[Any, ...], kind: torch.dtype) -> tuple[Any, ...]:
+    """The same object if all is well already."""
+    if all(part is None or (part.dtype is kind and part.is_contiguous()) for part in parts):
+        return parts
     return tuple(None if part is None else part.to(kind).contiguous() for part in parts)
 
 

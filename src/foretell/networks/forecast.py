@@ -9,7 +9,6 @@ et al. 2018) plus the LSTM's correction, and quantiles around it ("forked" multi
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -18,7 +17,8 @@ from torch.nn import functional
 
 from foretell.lstm import LSTM, Trace
 from foretell.networks.goal import Goal, slide
-from foretell.networks.head_loss import Dropout, Head, head_loss
+from foretell.networks.head import Head, make_dropout
+from foretell.networks.head_loss import head_loss
 from foretell.networks.quantiles import spread_out
 
 CLIP = 10.0  # scaled inputs beyond this are outliers
@@ -110,7 +110,7 @@ class ForecastNetwork(nn.Module):
             beside = self.ahead(hidden, known, self.config.horizon).permute(2, 0, 1).flatten(1)
         skips = ((self.skip.weight, window), (self.skip_beside.weight, steps.linear.flatten(0, 1).T))
         bias = self.head.bias + functional.pad(self.skip.bias, (0, len(self.head.bias) - self.config.horizon))
-        dropout = draw_dropout(hidden, self.config.dropout) if self.training else None
+        dropout = make_dropout(self.config.dropout) if self.training else None
         head = Head(self.head.weight, bias, skips, beside)
         return *head_loss(hidden, head, goal, probabilities, dropout), state
 
@@ -209,21 +209,6 @@ class KnownAhead(nn.Module):
         ahead = self.from_known(known)[1:].unfold(0, horizon, 1).permute(0, 1, 3, 2)  # [T,B,H,width]
         mixed = torch.relu(self.from_hidden(hidden).unsqueeze(2) + ahead)
         return torch.as_tensor(self.out(mixed)).squeeze(-1)
-
-
-def draw_dropout(hidden: Tensor, share: float) -> Dropout | None:
-    """One random byte for each number of `hidden` [T,B,hidden].
-
-    PyTorch's own dropout draws a whole number for each, which here costs as much as the LSTM itself. One number
-    is drawn from its generator, to seed a faster one.
-    """
-    least = min(round(256 * share), 255)
-    if least == 0:
-        return None
-    seed = int(torch.randint(2**63 - 1, ()))
-    words = torch.from_numpy(np.random.SFC64(seed).random_raw((hidden.numel() + 7) // 8))
-    draws = words.view(torch.uint8)[: hidden.numel()].view(-1, hidden.shape[-1])
-    return Dropout(draws.to(hidden.device), least)
 
 
 def scaled_window(steps: Steps, context: int) -> Tensor:
