@@ -51,20 +51,27 @@ def dense(request: Request) -> Request:
     They compute in float64 if x is of that type, else in float32.
     """
     kind = torch.float64 if request.x.dtype == torch.float64 else torch.float32
-    parts: dict[str, Any] = {
-        "x": _features_together(request.x.to(kind)),
-        "state": _laid_out(request.state, kind),
-        "start": None if request.start is None else _laid_out(request.start, kind),
-        "weights": tuple(_laid_out(weights, kind) for weights in request.weights),
-        "locked": _laid_out(request.locked, kind),
-        "lengths": None if request.lengths is None else request.lengths.contiguous(),
-        "reset": None if request.reset is None else request.reset.contiguous(),
-    }
-    if all(part is getattr(request, name) for name, part in parts.items() if name != "weights") and all(
-        new is old for new, old in zip(parts["weights"], request.weights, strict=True)
-    ):
+    if _is_dense(request, kind):
         return request
-    return replace(request, **parts | {"weights": tuple(Weights(*weights) for weights in parts["weights"])})
+    return replace(
+        request,
+        x=_features_together(request.x.to(kind)),
+        state=_laid_out(request.state, kind),
+        start=None if request.start is None else _laid_out(request.start, kind),
+        weights=tuple(Weights(*_laid_out(weights, kind)) for weights in request.weights),
+        locked=_laid_out(request.locked, kind),
+        lengths=None if request.lengths is None else request.lengths.contiguous(),
+        reset=None if request.reset is None else request.reset.contiguous(),
+    )
+
+
+def _is_dense(request: Request, kind: torch.dtype) -> bool:
+    if request.x.dtype is not kind or request.x.stride(-1) != 1:
+        return False
+    if any(part is not None and not part.is_contiguous() for part in (request.lengths, request.reset)):
+        return False
+    groups = (request.state, request.start or (), request.locked, *request.weights)
+    return all(part is None or (part.dtype is kind and part.is_contiguous()) for parts in groups for part in parts)
 
 
 def allocate_outputs(request: Request) -> tuple[Tensor, State]:
@@ -123,7 +130,7 @@ def forward(request: Request, saved: Tensor | None) -> Outcome:
         parts += [None if saved is None else saved[number], *(cells[number] if cells else [None] * ACTIVITY_PARTS)]
         directions.append([_address(part) for part in parts])
     _core().forward(request.x.dtype == torch.float64, _cell(request), _call(request, y), directions)
-    outputs = torch.split(y, request.state[0].shape[-1], dim=-1)
+    outputs = torch.split(y, request.state[0].shape[-1], dim=-1) if cells else ()
     activity = tuple(Activity(*parts, output) for parts, output in zip(cells, outputs))  # type: ignore[call-arg]  # noqa: B905
     return Outcome(y, state, saved, activity)
 
@@ -194,9 +201,6 @@ def _core() -> Any:
 
 
 def _laid_out(parts: tuple[Any, ...], kind: torch.dtype) -> tuple[Any, ...]:
-    """The same object if all is well already."""
-    if all(part is None or (part.dtype is kind and part.is_contiguous()) for part in parts):
-        return parts
     return tuple(None if part is None else part.to(kind).contiguous() for part in parts)
 
 
