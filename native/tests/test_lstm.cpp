@@ -184,7 +184,7 @@ int main(int count, char** arguments) {
   // be divided, and one row its units alone; the gates of 2070 pairs of doubles want two chunks.
   check_plans<float>({20, 9, 5, 64}, {"hidden mask", "peepholes"});
   check_plans<double>({230, 9, 5, 16}, {"hidden mask", "reset"});
-  check_plans<float>({50, 1, 5, 96}, {"peepholes", "reset"});
-  check_plans<double>({50, 1, 5, 96}, {});
+  check_plans<float>({50, 1, 5, 256}, {"peepholes", "reset"});
+  check_plans<double>({50, 1, 5, 256}, {});
   return failures ? 1 : 0;
 }
