@@ -3,10 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <string_view>
 #include <utility>
 

@@ -33,7 +33,7 @@ inline void row_tile(const Real* const* a, Index segments, Index length, Index s
   constexpr int V = lanes<Real>;
   const Real* rows[ROWS];
   FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = a[r];
-  const Index steps = length < chain ? length : chain;          // of a chain within a segment,
+  const Index steps = length < chain ? length : chain;       // of a chain within a segment,
   const Index joined = length < chain ? chain / length : 1;  // or so many whole segments
   const Real* const* from = sums.from;
   for (Index s = 0, k = 0; s < segments;) {
@@ -101,7 +101,6 @@ template <class Real>
 using RowTile = void (*)(const Real* const*, Index, Index, Index, const Real*, Index, Sums<Real>, const Real*);
 template <class Real>
 using ColumnTile = void (*)(const Real* const*, Index, Index, const Real*, Real*, Index);
-
 
 template <class Real, int ROWS, int PANELS>
 constexpr RowTile<Real> row_tiles_of[max_vectors] = {
