@@ -5,61 +5,32 @@
 // their numbers, whoever does it, so their bits do not depend on the number of threads.
 #pragma once
 
-#include "forward.h"
+#include "activations.h"
+#include "foretell/threads.h"
 #include "pack.h"
+#include "run.h"
+#include "transposed.h"
+#include "weight_gradients.h"
 
 namespace foretell::FORETELL_VARIANT {
 
 constexpr Index backward_rows = 256;  // pairs in a chunk, about: the depth of the large products
 constexpr Index deep_blocks = 16;     // unit blocks of a panel that are used on all rows while in L2; a whole chain
-constexpr Index group_columns = 96;   // columns gathered side by side for a product with gates
-
-// Weights the other way round, for gradients of what they were multiplied with: [blocks of columns][K][vectors][V] in
-// panels of up to four blocks, where K runs over the GH rows as the gates lie, [J][G][V].
-template <class Real>
-struct Transposed {
-  static constexpr int V = lanes<Real>;
-
-  // The panels of blocks [from, to) of the columns of `rows` [GH, columns], which lie `at_column` on in the panels.
-  static void pack(const Layout<Real>& at, const Real* rows, Index columns, Index at_column, bool only_gates,
-                   Index from, Index to, Index member, Index members, Real* panels) {
-    const Index depth = at.J * at.width;
-    for (Index j = member; j < at.J; j += members) {
-      for (int part = 0; part < 4; ++part) {
-        const int block = only_gates ? at.gate[part] : at.block[part];
-        if (block < 0) continue;
-        for (int lane = 0; lane < at.units(j); ++lane) {
-          const Real* row = rows + (block * at.H + j * V + lane) * columns;
-          const Index k = j * at.width + at.block[part] * V + lane;
-          for (Index first = from; first < to; first += max_vectors) {
-            const Index vectors = smaller(max_vectors, to - first);
-            Real* line = panels + first * V * depth + k * vectors * V;
-            const Index begin = larger(0, first * V - at_column);
-            const Index end = smaller(columns, (first + vectors) * V - at_column);
-            for (Index column = begin; column < end; ++column) line[at_column + column - first * V] = row[column];
-          }
-        }
-      }
-    }
-  }
-};
 
 template <class Real>
 class BackwardRun : Run<Real> {
   using Base = Run<Real>;
-  using Base::at, Base::cell, Base::f, Base::pairs, Base::share, Base::team, Base::V;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::only, Base::pairs, Base::share, Base::team, Base::V;
+  using Base::zoneout;
 
  public:
   BackwardRun(const Backward<Real>& b, Scratch<Real> scratch, const Team& team)
-      : Base(b.forward, team), b(b), chunk(chunk_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
+      : Base(b.forward, team, nullptr), b(b), chunk(chunk_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
         depth(at.J * at.width), inputs(ceil_div(at.I, V)), outputs(at.output_blocks()),
-        seen_blocks(ceil_div(at.recurrent, V)), panels(ceil_div(outputs, max_vectors)),
-        computed(cell, f.hidden_mask != nullptr, true, f.rows.first[f.rows.time], f.saved),
-        zoneout(f, computed.kept, computed.pairs) {
+        seen_blocks(ceil_div(at.recurrent, V)), weights(cell, b.dweights, team, chunk_pairs) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
-    initial_c = shared.take(at.J * batch * V);
-    start_c = shared.take(f.reset ? at.J * batch * V : 0);
+    Base::take_states(shared);
     dh = shared.take(batch * outputs * V);
     dc = shared.take(batch * at.J * V);
     has_seen = f.hidden_mask || cell.gate_recurrence;
@@ -74,14 +45,13 @@ class BackwardRun : Run<Real> {
     recurrent_t = shared.take(depth * seen_blocks * V);
     input_t = shared.take(b.dx.data ? depth * inputs * V : 0);
     projection_t = shared.take(cell.projection ? at.R * at.J * V : 0);
-    for (Chunk& part : chunks) part.take(shared, *this);
-    sums.take(shared, *this);
+    for (Chunk<Real>& part : chunks) part.take(shared, cell, chunk_pairs);
+    weights.take_shared(shared);
     size.shared = shared.taken();
     zeros = own.take(max_vectors * V);
     rows = own.template take_as<RowAt<Real>>(batch);
     tile = own.take(chunk_pairs * max_vectors * V);
-    columns = own.take(group_columns * chunk_pairs);
-    column_rows = own.template take_as<const Real*>(chunk_pairs);
+    weights.take_own(own);
     size.own = own.taken();
   }
 
@@ -99,63 +69,16 @@ class BackwardRun : Run<Real> {
       wait();
       const Index number = pairs.first(from + count) - base;
       if (b.dx.data) differentiate_inputs(number);
-      differentiate_weights(number);
+      weights.add(*now, computed, base, number);
     }
     give_states();
     wait();
-    give_weights();
+    weights.give();
   }
 
   ScratchSize size;
 
  private:
-  // What the steps of a chunk leave for the products after it.  Two take turns, so that one meeting a chunk is enough.
-  struct Chunk {
-    Real *gates, *gates_x, *gates_h;  // of a; with layer norm, of W x and R h (else the same)
-    Real *u, *h;                      // of the normalised cell [J][pairs][V]; of h, [panels][pairs][vectors][V]
-    const Real **x, **seen, **outs, **c_before;
-    Index* c_stride;
-    Real** dx;
-
-    void take(Parts<Real>& parts, const BackwardRun& run) {
-      const Index gate_size = run.at.J * run.chunk_pairs * run.at.width;
-      const bool norm = run.cell.layer_norm;
-      gates = parts.take(gate_size);
-      gates_x = norm ? parts.take(gate_size) : gates;
-      gates_h = norm ? parts.take(gate_size) : gates;
-      u = parts.take(norm ? run.at.J * run.chunk_pairs * V : 0);
-      h = parts.take(run.cell.projection ? run.outputs * run.chunk_pairs * V : 0);
-      x = parts.template take_as<const Real*>(run.chunk_pairs);
-      seen = parts.template take_as<const Real*>(run.chunk_pairs);
-      outs = parts.template take_as<const Real*>(run.cell.projection ? run.chunk_pairs : 0);
-      c_before = parts.template take_as<const Real*>(run.chunk_pairs);
-      c_stride = parts.template take_as<Index>(run.chunk_pairs);
-      dx = parts.template take_as<Real*>(run.chunk_pairs);
-    }
-  };
-
-  // The gradients of the weights, as the packed weights lie; the projection's as [panels][H][vectors][V].
-  struct WeightSums {
-    Real *input, *recurrent, *bias, *norm_ih, *norm_hh, *peephole, *norm_c, *bias_c, *projection;
-    Real* begin;
-    Index count;
-
-    void take(Parts<Real>& parts, const BackwardRun& run) {
-      const Layout<Real>& at = run.at;
-      const Index before = parts.taken();
-      begin = input = parts.take(at.J * at.I * at.width);
-      recurrent = parts.take(at.J * at.recurrent * at.width);
-      bias = parts.take(at.J * at.width);
-      norm_ih = parts.take(run.cell.layer_norm ? at.J * at.width : 0);
-      norm_hh = parts.take(run.cell.layer_norm ? at.J * at.width : 0);
-      peephole = parts.take(run.cell.peepholes ? at.J * 3 * V : 0);
-      norm_c = parts.take(run.cell.layer_norm ? at.J * V : 0);
-      bias_c = parts.take(run.cell.layer_norm ? at.J * V : 0);
-      projection = parts.take(run.cell.projection ? run.outputs * at.H * V : 0);
-      count = parts.taken() - before;
-    }
-  };
-
   static Index chunk_steps(const Forward<Real>& f) {
     return larger(1, smaller(f.rows.time, backward_rows / larger(1, f.rows.batch)));
   }
@@ -166,9 +89,7 @@ class BackwardRun : Run<Real> {
 
   void prepare() {
     for (Index n = 0; n < max_vectors * V; ++n) zeros[n] = 0;
-    for (Index n = 0; n < chunk_pairs; ++n) column_rows[n] = columns + n * max_rows;
-    Base::to_blocks(f.initial.c, initial_c);
-    if (f.reset) Base::to_blocks(f.start.c, start_c);
+    Base::load_states();
     load_final();
     const Index member = team.member, members = team.members;
     const bool by_rows = team.split == Split::rows;
@@ -191,7 +112,7 @@ class BackwardRun : Run<Real> {
       const Share blocks(Team{team.member, team.members, nullptr, Split::units}, at.J, 0, true);
       pack_vector<Real>(at, w.peephole, nullptr, true, peephole, blocks);
     }
-    for (Index n = sums.count * member / members; n < sums.count * (member + 1) / members; ++n) sums.begin[n] = 0;
+    weights.clear();
   }
 
   static void clear_padding(Real* memory, Index count, Index who, Index of) {
@@ -228,28 +149,6 @@ class BackwardRun : Run<Real> {
     }
   }
 
-  RowAt<Real> row_at(Index t, Index row) const {
-    RowAt<Real> found;
-    found.row = row;
-    found.caller = pairs.caller(row);
-    found.step = t;
-    found.number = pairs.first(t) + row;
-    found.resets = pairs.resets(f.reset, t, row);
-    const bool begins = pairs.begins(t, row);
-    const Index before = pairs.before(t);
-    found.h_before = found.resets ? f.start.h + found.caller * at.R
-                     : begins     ? f.initial.h + found.caller * at.R
-                                  : pairs.at(f.y, before, row);
-    found.seen = computed.seen ? computed.seen + found.number * at.recurrent : found.h_before;
-    const bool carried = !found.resets && !begins;
-    found.c_before = carried ? computed.cells + (pairs.first(before) + row) * V
-                             : (found.resets ? start_c : initial_c) + row * V;
-    found.c_stride = (carried ? computed.pairs : f.rows.batch) * V;
-    found.c_after = computed.cells + found.number * V;
-    found.c_after_stride = computed.pairs * V;
-    return found;
-  }
-
   void note(const RowAt<Real>& row) const {
     const Index n = row.number - base;
     now->x[n] = pairs.at(f.x, row.step, row.row);
@@ -263,7 +162,7 @@ class BackwardRun : Run<Real> {
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
     for (Index n = 0; n < count; ++n) {
-      rows[n] = row_at(t, share.row(n));
+      rows[n] = Base::row_at(t, share.row(n), 0);
       if (team.split == Split::rows || team.member == 0) note(rows[n]);
     }
     if (cell.projection) project_back(count);
@@ -389,17 +288,11 @@ class BackwardRun : Run<Real> {
     if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
     Real* to = placed(now->gates, j, row);
+    // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
     for (int part = 0; part < 4; ++part) {
       if (at.block[part] >= 0) store(to + at.block[part] * V, only(gradients[part], at.units(j)));
     }
     store(cell_gradient, only(dc_before, at.units(j)));
-  }
-
-  // Padded units have no weights, but an infinity times their zeros would still be NaN.
-  static Vec<Real> only(Vec<Real> value, int count) {
-    if (count == V) return value;
-    for (int lane = count; lane < V; ++lane) value[lane] = 0;
-    return value;
   }
 
   Vec<Real> load_gate(const RowAt<Real>& row, Index j, int part) const {
@@ -580,189 +473,17 @@ class BackwardRun : Run<Real> {
     }
   }
 
-  void differentiate_weights(Index count) {
-    const Parameters<Real>& to = b.dweights;
-    const Index gate_stride = chunk_pairs * at.width;
-    if (to.weight_ih) {
-      add_products({now->x, 0, at.I, count, now->gates_x, gate_stride, at.J, at.blocks, 0, sums.input, at.I});
-    }
-    if (to.weight_hh || to.weight_gate) {
-      const Index of_h = has_both ? at.R : at.recurrent;  // with layer norm, the gates' own weights see other gradients
-      const Index lines = at.recurrent;
-      add_products({now->seen, 0, of_h, count, now->gates_h, gate_stride, at.J, at.blocks, 0, sums.recurrent, lines});
-      if (has_both) {
-        add_products(
-            {now->seen, at.R, lines - at.R, count, now->gates, gate_stride, at.J, at.blocks, at.R, sums.recurrent, lines});
-      }
-    }
-    if (cell.projection && to.weight_hr) {
-      for (Index panel = 0; panel < outputs; panel += max_vectors) {
-        const int vectors = int(smaller(max_vectors, outputs - panel));
-        const Real* gradient = now->h + panel * chunk_pairs * V;
-        add_products({now->outs, 0, at.H, count, gradient, 0, 1, vectors, 0, sums.projection + panel * at.H * V, at.H});
-      }
-    }
-    const Index end = at.J * (team.member + 1) / team.members;
-    for (Index j = at.J * team.member / team.members; j < end; ++j) add_sums(j, count);
-  }
-
-  // to[j][at_line + line][v] += sum over pairs of a[pair][column + line] b[j][pair][v]
-  struct Products {
-    const Real* const* a;
-    Index column, lines, count;
-    const Real* b;
-    Index b_stride, panels;
-    int vectors;
-    Index at_line;
-    Real* to;
-    Index to_lines;
-  };
-
-  // This member's part: some of the panels where there are enough of them, else some of the lines.
-  void add_products(const Products& product) const {
-    const Index member = team.member, members = team.members;
-    const bool by_panels = product.panels >= 2 * members;
-    const Index lines = product.lines, panels_of = product.panels;
-    const Index first_line = by_panels ? 0 : lines * member / members;
-    const Index last_line = by_panels ? lines : lines * (member + 1) / members;
-    const Index first_panel = by_panels ? panels_of * member / members : 0;
-    const Index last_panel = by_panels ? panels_of * (member + 1) / members : panels_of;
-    constexpr Index worth_gathering = 8;  // panels
-    for (Index line = first_line; line < last_line; line += group_columns) {
-      const Index end = smaller(line + group_columns, last_line);
-      const Cut cut(end - line);
-      const bool gathers = last_panel - first_panel >= worth_gathering;
-      if (gathers) gather(product, line, cut);
-      const Index tile_size = max_rows * product.count;
-      for (Index j = first_panel; j < last_panel; ++j) {
-        Index done = 0;
-        for (int part = 0; part < cut.tiles; done += cut.rows(part++)) {
-          const Index width = product.vectors * V;
-          Real* to = product.to + (j * product.to_lines + product.at_line + line + done) * width;
-          const auto tile_of = column_tile_for<Real>(cut.rows(part), product.vectors);
-          const Real* gradient = product.b + j * product.b_stride;
-          if (gathers) tile_of(column_rows, part * tile_size, product.count, gradient, to, width);
-          else tile_of(product.a, product.column + line + done, product.count, gradient, to, width);
-        }
-      }
-    }
-  }
-
-  // Columns of rows that lie far apart, tile by tile as [pairs][columns of the tile].
-  void gather(const Products& product, Index line, const Cut& cut) const {
-    Index done = 0;
-    for (int part = 0; part < cut.tiles; done += cut.rows(part++)) {
-      Real* to = columns + part * max_rows * product.count;
-      for (Index k = 0; k < product.count; ++k, to += max_rows) {
-        const Real* from = product.a[k] + product.column + line + done;
-        for (int r = 0; r < cut.rows(part); ++r) to[r] = from[r];
-      }
-    }
-  }
-
-  // The gradients of what is added or multiplied unit by unit: sums over the pairs of a chunk, in order.
-  void add_sums(Index j, Index count) const {
-    const Real* gradient = now->gates + j * chunk_pairs * at.width;
-    const auto add = [&](Real* to, const auto& term) {
-      Vec<Real> total = load(to);
-      for (Index n = 0; n < count; ++n) total = term(n, total);
-      store(to, total);
-    };
-    for (int v = 0; v < at.blocks; ++v) {
-      const Index w = j * at.width + v * V;
-      const auto d = [&](Index n) { return load(gradient + n * at.width + v * V); };
-      add(sums.bias + w, [&](Index n, Vec<Real> total) { return total + d(n); });
-      if (!cell.layer_norm) continue;
-      const Index where = (j * computed.pairs + base) * at.width + v * V;
-      const auto times = [&](const Real* normed) {
-        return [d, normed, where, width = at.width](Index n, Vec<Real> total) { return fma(d(n), load(normed + where + n * width), total);
-        };
-      };
-      add(sums.norm_ih + w, times(computed.normed_x));
-      add(sums.norm_hh + w, times(computed.normed_h));
-    }
-    if (cell.layer_norm) {
-      const auto du = [&](Index n) { return load(now->u + (j * chunk_pairs + n) * V); };
-      const Real* normed = computed.normed_c + (j * computed.pairs + base) * V;
-      add(sums.bias_c + j * V, [&](Index n, Vec<Real> total) { return total + du(n); });
-      add(sums.norm_c + j * V, [&](Index n, Vec<Real> total) { return fma(du(n), load(normed + n * V), total); });
-    }
-    if (!cell.peepholes) return;
-    const Real* cells = (computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + base) * V;
-    for (int part = 0, slot = 0; part < 4; ++part) {
-      if (part == 2) continue;
-      Real* to = sums.peephole + (j * 3 + slot++) * V;
-      if (at.gate[part] < 0) continue;
-      add(to, [&](Index n, Vec<Real> total) {
-        const Vec<Real> c = part == 3 ? load(cells + n * V) : load(now->c_before[n] + j * now->c_stride[n]);
-        return fma(load(gradient + n * at.width + at.block[part] * V), c, total);
-      });
-    }
-  }
-
-  // The sums, turned back into torch's rows, this member's blocks of them.
-  void give_weights() const {
-    const Parameters<Real>& to = b.dweights;
-    const Index from_j = at.J * team.member / team.members, to_j = at.J * (team.member + 1) / team.members;
-    for (Index j = from_j; j < to_j; ++j) {
-      give_rows(j, sums.input, at.I, 0, at.I, false, to.weight_ih);
-      give_rows(j, sums.recurrent, at.R, 0, at.recurrent, false, to.weight_hh);
-      if (cell.gate_recurrence) {
-        give_rows(j, sums.recurrent, at.gates * at.H, at.R, at.recurrent, true, to.weight_gate);
-      }
-      give_rows(j, sums.bias, 1, 0, 1, false, to.bias_ih);
-      give_rows(j, sums.bias, 1, 0, 1, false, to.bias_hh);
-      if (cell.layer_norm) {
-        give_rows(j, sums.norm_ih, 1, 0, 1, false, to.norm_ih);
-        give_rows(j, sums.norm_hh, 1, 0, 1, false, to.norm_hh);
-        if (to.norm_c) store(to.norm_c + j * V, load(sums.norm_c + j * V), at.units(j));
-        if (to.bias_c) store(to.bias_c + j * V, load(sums.bias_c + j * V), at.units(j));
-      }
-      for (int part = 0, slot = 0; to.peephole && part < 4; ++part) {
-        if (part == 2) continue;
-        const Real* from = sums.peephole + (j * 3 + slot++) * V;
-        if (at.gate[part] >= 0) store(to.peephole + at.gate[part] * at.H + j * V, load(from), at.units(j));
-      }
-    }
-    if (!to.weight_hr) return;
-    for (Index r = team.member; r < at.R; r += team.members) {
-      const Index first = r / V / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
-      const Real* from = sums.projection + first * at.H * V + (r - first * V);
-      for (Index k = 0; k < at.H; ++k) to.weight_hr[r * at.H + k] = from[k * vectors * V];
-    }
-  }
-
-  // Block j of sums [J][all_k][G][V], k from at_k on -> rows [GH,k_count], or [nH,k_count] of the gates alone.
-  void give_rows(Index j, const Real* sums, Index k_count, Index at_k, Index all_k, bool only_gates, Real* to) const {
-    if (!to) return;
-    for (int part = 0; part < 4; ++part) {
-      const int block = only_gates ? at.gate[part] : at.block[part];
-      if (block < 0) continue;
-      const Real* panel = sums + (j * all_k + at_k) * at.width + at.block[part] * V;
-      Real* rows_of_block = to + (block * at.H + j * V) * k_count;
-      for (Index begin = 0; begin < k_count; begin += V) {  // square by square, which a cache holds
-        const Index end = smaller(begin + V, k_count);
-        for (int lane = 0; lane < at.units(j); ++lane) {
-          for (Index k = begin; k < end; ++k) rows_of_block[lane * k_count + k] = panel[k * at.width + lane];
-        }
-      }
-    }
-  }
-
   const Backward<Real>& b;
   const Index chunk, chunk_pairs;  // steps, pairs at most
   const Index depth;               // numbers in a row of gates, padding included
-  const Index inputs, outputs, seen_blocks, panels;
-  const Computed<Real> computed;
-  const Zoneout<Real> zoneout;
-  Chunk chunks[2];
-  Chunk* now = chunks;
-  WeightSums sums;
+  const Index inputs, outputs, seen_blocks;
+  WeightGradients<Real> weights;
+  Chunk<Real> chunks[2];
+  Chunk<Real>* now = chunks;
   Index base = 0;  // the number of the chunk's first pair
   bool has_seen, has_both;
-  Real *initial_c, *start_c, *dh, *dc, *dseen, *dseen_gates, *dgates_before, *dout, *direct;
-  Real *peephole, *recurrent_t, *input_t, *projection_t, *zeros, *tile, *columns;
-  const Real** column_rows;
+  Real *dh, *dc, *dseen, *dseen_gates, *dgates_before, *dout, *direct;
+  Real *peephole, *recurrent_t, *input_t, *projection_t, *zeros, *tile;
   RowAt<Real>* rows;
 };
 

@@ -7,80 +7,26 @@
 
 #include "activations.h"
 #include "foretell/threads.h"
-#include "layout.h"
-#include "noise.h"
+#include "run.h"
 #include "tiles.h"
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr Index chunk_bytes = 1 << 20;  // of gates
-constexpr Index chunk_rows = 96;        // at least
-constexpr double norm_epsilon = 1e-5;    // torch's
-
-// A row at a step.
-template <class Real>
-struct RowAt {
-  Index row, caller, step;
-  Index number;           // of the pair, from the first one in `Computed`
-  bool resets;
-  const Real* h_before;   // [R]
-  const Real* seen;       // [K], what the recurrent weights are multiplied with
-  const Real* c_before;   // of block 0
-  Index c_stride;         // from block to block
-  Real* c_after;
-  Index c_after_stride;
-};
-
-// What forward and backward both know of a run over a sequence.
-template <class Real>
-class Run {
- public:
-  static constexpr int V = lanes<Real>;
-
-  Run(const Forward<Real>& f, const Team& team)
-      : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
-        share(team, at.J, f.rows.batch, pairs.is_even()) {}
-
-  // The steps whose gates are computed together.
-  static Index chunk_steps(const Forward<Real>& f) {
-    const Layout<Real> at(f.cell);
-    const Index rows = larger(chunk_rows, chunk_bytes / Index(at.J * at.width * sizeof(Real)));
-    return larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
-  }
-
-  // A dense [B,H] state of this member's rows and units as blocks [J][B][V].
-  void to_blocks(const Real* dense, Real* blocks) const {
-    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
-      const Index row = share.row(n);
-      const Real* from = dense ? dense + pairs.caller(row) * at.H : nullptr;
-      for (Index j = share.first_block; j < share.last_block; ++j) {
-        store(blocks + (j * f.rows.batch + row) * V, from ? load(from + j * V, at.units(j)) : Vec<Real>{});
-      }
-    }
-  }
-
-  const Forward<Real>& f;
-  const Cell& cell;
-  const Layout<Real> at;
-  const Pairs pairs;
-  const Team& team;
-  const Share share;
-};
+constexpr double norm_epsilon = 1e-5;  // torch's
 
 template <class Real>
 class ForwardRun : Run<Real> {
   using Base = Run<Real>;
-  using Base::at, Base::cell, Base::f, Base::pairs, Base::share, Base::team, Base::V;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::initial_c, Base::only, Base::pairs, Base::share;
+  using Base::team, Base::V, Base::zoneout;
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team), weights(f.cell, packed), chunk(Base::chunk_steps(f)), computed(of(scratch.shared)),
-        zoneout(f, computed.kept, computed.pairs) {
+      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f)) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     if (!f.saved) shared.take(computed.size);
-    initial_c = shared.take(at.J * batch * V);
-    start_c = shared.take(f.reset ? at.J * batch * V : 0);
+    Base::take_states(shared);
     gates_before = shared.take(cell.gate_recurrence ? batch * at.gates * at.H : 0);
     projected = shared.take(cell.projection ? batch * at.output_blocks() * V : 0);
     size.shared = shared.taken();
@@ -93,8 +39,7 @@ class ForwardRun : Run<Real> {
 
   void run() {
     for (Index n = 0; n < max_vectors * V; ++n) zeros[n] = 0;
-    Base::to_blocks(f.initial.c, initial_c);
-    if (f.reset) Base::to_blocks(f.start.c, start_c);
+    Base::load_states();
     if (cell.gate_recurrence) load_gates();
     const Index time = f.rows.time;
     for (Index done = 0; done < time; done += chunk) {
@@ -115,12 +60,6 @@ class ForwardRun : Run<Real> {
   ScratchSize size;
 
  private:
-  // In training all pairs, in memory of the caller's; else those of a chunk.
-  Computed<Real> of(Real* scratch) const {
-    const Index count = f.saved ? f.rows.first[f.rows.time] : chunk * f.rows.batch;
-    return {cell, f.hidden_mask != nullptr, f.saved != nullptr, count, f.saved ? f.saved : scratch};
-  }
-
   Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
   Real* normed(Real* buffer, Index j, Index number) const {
     return buffer + (j * computed.pairs + number) * at.width;
@@ -147,6 +86,7 @@ class ForwardRun : Run<Real> {
     Real* target = cell.layer_norm ? computed.normed_x : computed.gates;
     const Cut cut(count);
     for (Index j = share.first_block; j < share.last_block; ++j) {
+      const Real* panel = weights.input + j * at.I * at.width;
       const Real* start = cell.layer_norm ? zeros : weights.bias + j * at.width;
       const Real* from_rows[max_rows];
       Real* to_rows[max_rows];
@@ -155,8 +95,8 @@ class ForwardRun : Run<Real> {
           from_rows[r] = start;
           to_rows[r] = normed(target, j, numbers[n + r]);
         }
-        row_tile_for<Real>(cut.rows(tile), at.blocks, 1)(inputs + n, 1, at.I, 0, weights.input + j * at.I * at.width, 0,
-                                                         {from_rows, to_rows, V, 0}, weights.input + j * at.I * at.width);
+        row_tile_for<Real>(cut.rows(tile), at.blocks, 1)(inputs + n, 1, at.I, 0, panel, 0, {from_rows, to_rows, V, 0},
+                                                         panel);
       }
     }
     if (!cell.layer_norm) return;
@@ -192,19 +132,15 @@ class ForwardRun : Run<Real> {
     return spread;
   }
 
-  static Vec<Real> only(Vec<Real> value, int count) {
-    for (int lane = count; lane < V; ++lane) value[lane] = 0;
-    return value;
-  }
-
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
-    for (Index n = 0; n < count; ++n) rows[n] = row_at(t, share.row(n));
+    for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, share.row(n), base);
     if (computed.seen) {
       for (Index n = 0; n < count; ++n) see(rows[n]);
     }
     const Cut cut(count);
-    const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1;  // few rows: two blocks at once, lest each sum wait for the last
+    // Few rows: two blocks at once, lest each sum wait for the one before.
+    const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1;
     for (Index j = share.first_block; j < share.last_block;) {
       const int panels = int(smaller(pair, share.last_block - j));
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) recur(rows + n, cut.rows(tile), j, panels, tile);
@@ -217,33 +153,6 @@ class ForwardRun : Run<Real> {
     for (Index n = 0; n < count; ++n) {
       if (f.reverse ? t == 0 : rows[n].row >= pairs.alive(t + 1)) finish(rows[n]);
     }
-  }
-
-  RowAt<Real> row_at(Index t, Index row) const {
-    RowAt<Real> found;
-    found.row = row;
-    found.caller = pairs.caller(row);
-    found.step = t;
-    found.number = pairs.first(t) + row - base;
-    const bool resets = pairs.resets(f.reset, t, row), begins = pairs.begins(t, row);
-    const Index before = pairs.before(t);
-    found.resets = resets;
-    found.h_before = resets   ? f.start.h + found.caller * at.R
-                     : begins ? f.initial.h + found.caller * at.R
-                              : pairs.at(f.y, before, row);
-    found.seen = computed.seen ? computed.seen + found.number * at.recurrent : found.h_before;
-    found.c_stride = found.c_after_stride = f.rows.batch * V;
-    found.c_before = (resets ? start_c : initial_c) + row * V;
-    found.c_after = initial_c + row * V;
-    if (f.saved) {
-      found.c_after = computed.cells + found.number * V;
-      found.c_after_stride = computed.pairs * V;
-      if (!resets && !begins) {
-        found.c_before = computed.cells + (pairs.first(before) + row) * V;
-        found.c_stride = computed.pairs * V;
-      }
-    }
-    return found;
   }
 
   // What the recurrent weights meet: h under its mask, then the gates of the step before.
@@ -429,10 +338,8 @@ class ForwardRun : Run<Real> {
 
   const Packed<Real> weights;
   const Index chunk;  // steps
-  const Computed<Real> computed;
-  const Zoneout<Real> zoneout;
   Index base = 0;  // the number of the first pair in `computed`
-  Real *initial_c, *start_c, *gates_before, *projected, *zeros;
+  Real *gates_before, *projected, *zeros;
   RowAt<Real>* rows;
   const Real** inputs;
   Index* numbers;

@@ -1,5 +1,6 @@
 // The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this.
 #include "backward.h"
+#include "forward.h"
 #include "head.h"
 
 namespace foretell::FORETELL_VARIANT {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "layout.h"
+#include "tiles.h"
 
 namespace foretell::FORETELL_VARIANT {
 

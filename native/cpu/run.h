@@ -1,0 +1,112 @@
+// What forward and backward both know of a run over a sequence.
+#pragma once
+
+#include "layout.h"
+#include "noise.h"
+
+namespace foretell::FORETELL_VARIANT {
+
+constexpr Index chunk_bytes = 1 << 20;  // of gates
+constexpr Index chunk_rows = 96;        // at least
+
+// A row at a step.
+template <class Real>
+struct RowAt {
+  Index row, caller, step;
+  Index number;           // of the pair, from the first one in `Computed`
+  bool resets;
+  const Real* h_before;   // [R]
+  const Real* seen;       // [K], what the recurrent weights are multiplied with
+  const Real* c_before;   // of block 0
+  Index c_stride;         // from block to block
+  Real* c_after;
+  Index c_after_stride;
+};
+
+template <class Real>
+class Run {
+ public:
+  static constexpr int V = lanes<Real>;
+
+  // In training what is computed lies in memory of the caller's, for all pairs; else in `scratch`, for a chunk of them.
+  Run(const Forward<Real>& f, const Team& team, Real* scratch)
+      : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
+        share(team, at.J, f.rows.batch, pairs.is_even()),
+        computed(cell, f.hidden_mask != nullptr, f.saved != nullptr,
+                 f.saved ? f.rows.first[f.rows.time] : chunk_steps(f) * f.rows.batch, f.saved ? f.saved : scratch),
+        zoneout(f, computed.kept, computed.pairs) {}
+
+  void take_states(Parts<Real>& parts) {
+    initial_c = parts.take(at.J * f.rows.batch * V);
+    start_c = parts.take(f.reset ? at.J * f.rows.batch * V : 0);
+  }
+
+  void load_states() const {
+    to_blocks(f.initial.c, initial_c);
+    if (f.reset) to_blocks(f.start.c, start_c);
+  }
+
+  // `base`: the number of the first pair in `computed`.
+  RowAt<Real> row_at(Index t, Index row, Index base) const {
+    RowAt<Real> found;
+    found.row = row;
+    found.caller = pairs.caller(row);
+    found.step = t;
+    found.number = pairs.first(t) + row - base;
+    const bool resets = pairs.resets(f.reset, t, row), begins = pairs.begins(t, row);
+    const Index before = pairs.before(t);
+    found.resets = resets;
+    found.h_before = resets   ? f.start.h + found.caller * at.R
+                     : begins ? f.initial.h + found.caller * at.R
+                              : pairs.at(f.y, before, row);
+    found.seen = computed.seen ? computed.seen + found.number * at.recurrent : found.h_before;
+    found.c_stride = found.c_after_stride = f.rows.batch * V;
+    found.c_before = (resets ? start_c : initial_c) + row * V;
+    found.c_after = initial_c + row * V;
+    if (f.saved) {
+      found.c_after = computed.cells + found.number * V;
+      found.c_after_stride = computed.pairs * V;
+      if (!resets && !begins) {
+        found.c_before = computed.cells + (pairs.first(before) + row) * V;
+        found.c_stride = computed.pairs * V;
+      }
+    }
+    return found;
+  }
+
+  // The first `count` lanes; the others become 0.
+  static Vec<Real> only(Vec<Real> value, int count) {
+    for (int lane = count; lane < V; ++lane) value[lane] = 0;
+    return value;
+  }
+
+  // The steps whose gates are computed together.
+  static Index chunk_steps(const Forward<Real>& f) {
+    const Layout<Real> at(f.cell);
+    const Index rows = larger(chunk_rows, chunk_bytes / Index(at.J * at.width * sizeof(Real)));
+    return larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
+  }
+
+  // A dense [B,H] state of this member's rows and units as blocks [J][B][V].
+  void to_blocks(const Real* dense, Real* blocks) const {
+    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
+      const Index row = share.row(n);
+      const Real* from = dense ? dense + pairs.caller(row) * at.H : nullptr;
+      for (Index j = share.first_block; j < share.last_block; ++j) {
+        store(blocks + (j * f.rows.batch + row) * V, from ? load(from + j * V, at.units(j)) : Vec<Real>{});
+      }
+    }
+  }
+
+  const Forward<Real>& f;
+  const Cell& cell;
+  const Layout<Real> at;
+  const Pairs pairs;
+  const Team& team;
+  const Share share;
+  const Computed<Real> computed;
+  const Zoneout<Real> zoneout;
+  Real *initial_c, *start_c;  // [J][B][V]
+};
+
+}  // namespace foretell::FORETELL_VARIANT

@@ -1,0 +1,259 @@
+// The gradients of the weights: large products and sums over the pairs of a chunk, in the order of their numbers.
+//
+// Each is summed as its weight lies in panels, and turned back into torch's rows at the end.  A sum has one owner among
+// the members of a team, and its order does not depend on who that is.
+#pragma once
+
+#include "layout.h"
+#include "tiles.h"
+
+namespace foretell::FORETELL_VARIANT {
+
+constexpr Index product_depth = 256;  // pairs in a partial sum, at most: their gradients stay in L2
+constexpr Index group_columns = 96;   // columns gathered side by side
+
+// What the steps of a chunk leave for the products after it.  Two take turns, so that one meeting a chunk is enough.
+template <class Real>
+struct Chunk {
+  static constexpr int V = lanes<Real>;
+
+  Real *gates, *gates_x, *gates_h;  // of a; with layer norm, of W x and R h (else the same)
+  Real *u, *h;                      // of the normalised cell [J][pairs][V]; of h, [panels][pairs][vectors][V]
+  const Real **x, **seen, **outs, **c_before;
+  Index* c_stride;
+  Real** dx;
+
+  void take(Parts<Real>& parts, const Cell& cell, Index pairs) {
+    const Layout<Real> at(cell);
+    const Index gate_size = at.J * pairs * at.width;
+    gates = parts.take(gate_size);
+    gates_x = cell.layer_norm ? parts.take(gate_size) : gates;
+    gates_h = cell.layer_norm ? parts.take(gate_size) : gates;
+    u = parts.take(cell.layer_norm ? at.J * pairs * V : 0);
+    h = parts.take(cell.projection ? at.output_blocks() * pairs * V : 0);
+    x = parts.template take_as<const Real*>(pairs);
+    seen = parts.template take_as<const Real*>(pairs);
+    outs = parts.template take_as<const Real*>(cell.projection ? pairs : 0);
+    c_before = parts.template take_as<const Real*>(pairs);
+    c_stride = parts.template take_as<Index>(pairs);
+    dx = parts.template take_as<Real*>(pairs);
+  }
+};
+
+template <class Real>
+class WeightGradients {
+ public:
+  static constexpr int V = lanes<Real>;
+
+  WeightGradients(const Cell& cell, const Parameters<Real>& wanted, const Team& team, Index chunk_pairs)
+      : cell(cell), at(cell), wanted(wanted), team(team), chunk_pairs(chunk_pairs), outputs(at.output_blocks()) {}
+
+  void take_shared(Parts<Real>& parts) {
+    const Index before = parts.taken();
+    input = parts.take(at.J * at.I * at.width);
+    recurrent = parts.take(at.J * at.recurrent * at.width);
+    bias = parts.take(at.J * at.width);
+    norm_ih = parts.take(cell.layer_norm ? at.J * at.width : 0);
+    norm_hh = parts.take(cell.layer_norm ? at.J * at.width : 0);
+    peephole = parts.take(cell.peepholes ? at.J * 3 * V : 0);
+    norm_c = parts.take(cell.layer_norm ? at.J * V : 0);
+    bias_c = parts.take(cell.layer_norm ? at.J * V : 0);
+    projection = parts.take(cell.projection ? outputs * at.H * V : 0);
+    size = parts.taken() - before;
+  }
+
+  void take_own(Parts<Real>& parts) {
+    columns = parts.take(group_columns * smaller(product_depth, chunk_pairs));
+    column_rows = parts.template take_as<const Real*>(smaller(product_depth, chunk_pairs));
+  }
+
+  // This member's share of everything to 0; the members have to meet before the first `add`.
+  void clear() {
+    for (Index n = size * team.member / team.members; n < size * (team.member + 1) / team.members; ++n) input[n] = 0;
+    for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) column_rows[n] = columns + n * max_rows;
+  }
+
+  // Adds what `count` pairs of a chunk give, the first of them number `base` in `computed`.
+  void add(const Chunk<Real>& now, const Computed<Real>& computed, Index base, Index count) const {
+    const Index gate_stride = chunk_pairs * at.width;
+    const bool both = cell.layer_norm && cell.gate_recurrence;  // the gates' own weights then see other gradients
+    if (wanted.weight_ih) {
+      add_products({now.x, 0, at.I, count, now.gates_x, gate_stride, at.J, at.blocks, 0, input, at.I});
+    }
+    if (wanted.weight_hh || wanted.weight_gate) {
+      const Index of_h = both ? at.R : at.recurrent;
+      const Index lines = at.recurrent;
+      add_products({now.seen, 0, of_h, count, now.gates_h, gate_stride, at.J, at.blocks, 0, recurrent, lines});
+      if (both) {
+        add_products(
+            {now.seen, at.R, lines - at.R, count, now.gates, gate_stride, at.J, at.blocks, at.R, recurrent, lines});
+      }
+    }
+    if (cell.projection && wanted.weight_hr) {
+      for (Index panel = 0; panel < outputs; panel += max_vectors) {
+        const int vectors = int(smaller(max_vectors, outputs - panel));
+        const Real* gradient = now.h + panel * chunk_pairs * V;
+        add_products({now.outs, 0, at.H, count, gradient, 0, 1, vectors, 0, projection + panel * at.H * V, at.H});
+      }
+    }
+    const Index end = at.J * (team.member + 1) / team.members;
+    for (Index j = at.J * team.member / team.members; j < end; ++j) add_sums(now, computed, base, j, count);
+  }
+
+  // The sums, turned back into torch's rows, this member's blocks of them.
+  void give() const {
+    const Index from_j = at.J * team.member / team.members, to_j = at.J * (team.member + 1) / team.members;
+    for (Index j = from_j; j < to_j; ++j) {
+      give_rows(j, input, at.I, 0, at.I, false, wanted.weight_ih);
+      give_rows(j, recurrent, at.R, 0, at.recurrent, false, wanted.weight_hh);
+      if (cell.gate_recurrence) {
+        give_rows(j, recurrent, at.gates * at.H, at.R, at.recurrent, true, wanted.weight_gate);
+      }
+      give_rows(j, bias, 1, 0, 1, false, wanted.bias_ih);
+      give_rows(j, bias, 1, 0, 1, false, wanted.bias_hh);
+      if (cell.layer_norm) {
+        give_rows(j, norm_ih, 1, 0, 1, false, wanted.norm_ih);
+        give_rows(j, norm_hh, 1, 0, 1, false, wanted.norm_hh);
+        if (wanted.norm_c) store(wanted.norm_c + j * V, load(norm_c + j * V), at.units(j));
+        if (wanted.bias_c) store(wanted.bias_c + j * V, load(bias_c + j * V), at.units(j));
+      }
+      for (int part = 0, slot = 0; wanted.peephole && part < 4; ++part) {
+        if (part == 2) continue;
+        const Real* from = peephole + (j * 3 + slot++) * V;
+        if (at.gate[part] >= 0) store(wanted.peephole + at.gate[part] * at.H + j * V, load(from), at.units(j));
+      }
+    }
+    if (!wanted.weight_hr) return;
+    for (Index r = team.member; r < at.R; r += team.members) {
+      const Index first = r / V / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
+      const Real* from = projection + first * at.H * V + (r - first * V);
+      for (Index k = 0; k < at.H; ++k) wanted.weight_hr[r * at.H + k] = from[k * vectors * V];
+    }
+  }
+
+ private:
+  // to[j][at_line + line][v] += sum over pairs of a[pair][column + line] b[j][pair][v]
+  struct Products {
+    const Real* const* a;
+    Index column, lines, count;
+    const Real* b;
+    Index b_stride, panels;
+    int vectors;
+    Index at_line;
+    Real* to;
+    Index to_lines;
+  };
+
+  // This member's part: some of the panels where there are enough of them, else some of the lines.
+  void add_products(const Products& product) const {
+    const Index member = team.member, members = team.members;
+    const bool by_panels = product.panels >= 2 * members;
+    const Index lines = product.lines, panels_of = product.panels;
+    const Index first_line = by_panels ? 0 : lines * member / members;
+    const Index last_line = by_panels ? lines : lines * (member + 1) / members;
+    const Index first_panel = by_panels ? panels_of * member / members : 0;
+    const Index last_panel = by_panels ? panels_of * (member + 1) / members : panels_of;
+    constexpr Index worth_gathering = 8;  // panels
+    const bool gathers = last_panel - first_panel >= worth_gathering;
+    for (Index begin = 0; begin < product.count; begin += product_depth) {
+      const Index depth = smaller(product_depth, product.count - begin);
+      const Real* const* a = product.a + begin;
+      for (Index line = first_line; line < last_line; line += group_columns) {
+        const Cut cut(smaller(line + group_columns, last_line) - line);
+        if (gathers) gather(a, product.column + line, depth, cut);
+        for (Index j = first_panel; j < last_panel; ++j) {
+          const Index width = product.vectors * V;
+          const Real* gradient = product.b + j * product.b_stride + begin * width;
+          Real* to = product.to + (j * product.to_lines + product.at_line + line) * width;
+          Index done = 0;
+          for (int part = 0; part < cut.tiles; done += cut.rows(part++)) {
+            const auto tile = column_tile_for<Real>(cut.rows(part), product.vectors);
+            if (gathers) tile(column_rows, part * max_rows * depth, depth, gradient, to + done * width, width);
+            else tile(a, product.column + line + done, depth, gradient, to + done * width, width);
+          }
+        }
+      }
+    }
+  }
+
+  // Columns from `column` on of rows that lie far apart, tile by tile as [pairs][columns of the tile].
+  void gather(const Real* const* a, Index column, Index depth, const Cut& cut) const {
+    for (int part = 0; part < cut.tiles; column += cut.rows(part++)) {
+      Real* to = columns + part * max_rows * depth;
+      for (Index k = 0; k < depth; ++k, to += max_rows) {
+        for (int r = 0; r < cut.rows(part); ++r) to[r] = a[k][column + r];
+      }
+    }
+  }
+
+  // The gradients of what is added or multiplied unit by unit: sums over the pairs of a chunk, in order.
+  void add_sums(const Chunk<Real>& now, const Computed<Real>& computed, Index base, Index j, Index count) const {
+    const Real* gradient = now.gates + j * chunk_pairs * at.width;
+    const auto add = [&](Real* to, const auto& term) {
+      Vec<Real> total = load(to);
+      for (Index n = 0; n < count; ++n) total = term(n, total);
+      store(to, total);
+    };
+    for (int v = 0; v < at.blocks; ++v) {
+      const Index w = j * at.width + v * V;
+      const auto d = [&](Index n) { return load(gradient + n * at.width + v * V); };
+      add(bias + w, [&](Index n, Vec<Real> total) { return total + d(n); });
+      if (!cell.layer_norm) continue;
+      const Index where = (j * computed.pairs + base) * at.width + v * V;
+      const auto times = [&](const Real* normed) {
+        return [d, normed, where, width = at.width](Index n, Vec<Real> total) {
+          return fma(d(n), load(normed + where + n * width), total);
+        };
+      };
+      add(norm_ih + w, times(computed.normed_x));
+      add(norm_hh + w, times(computed.normed_h));
+    }
+    if (cell.layer_norm) {
+      const auto du = [&](Index n) { return load(now.u + (j * chunk_pairs + n) * V); };
+      const Real* normed = computed.normed_c + (j * computed.pairs + base) * V;
+      add(bias_c + j * V, [&](Index n, Vec<Real> total) { return total + du(n); });
+      add(norm_c + j * V, [&](Index n, Vec<Real> total) { return fma(du(n), load(normed + n * V), total); });
+    }
+    if (!cell.peepholes) return;
+    const Real* cells = (computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + base) * V;
+    for (int part = 0, slot = 0; part < 4; ++part) {
+      if (part == 2) continue;
+      Real* to = peephole + (j * 3 + slot++) * V;
+      if (at.gate[part] < 0) continue;
+      add(to, [&](Index n, Vec<Real> total) {
+        const Vec<Real> c = part == 3 ? load(cells + n * V) : load(now.c_before[n] + j * now.c_stride[n]);
+        return fma(load(gradient + n * at.width + at.block[part] * V), c, total);
+      });
+    }
+  }
+
+  // Block j of sums [J][all_k][G][V], k from at_k on -> rows [GH,k_count], or [nH,k_count] of the gates alone.
+  void give_rows(Index j, const Real* sums, Index k_count, Index at_k, Index all_k, bool only_gates, Real* to) const {
+    if (!to) return;
+    for (int part = 0; part < 4; ++part) {
+      const int block = only_gates ? at.gate[part] : at.block[part];
+      if (block < 0) continue;
+      const Real* panel = sums + (j * all_k + at_k) * at.width + at.block[part] * V;
+      Real* rows_of_block = to + (block * at.H + j * V) * k_count;
+      for (Index begin = 0; begin < k_count; begin += V) {  // square by square, which a cache holds
+        const Index end = smaller(begin + V, k_count);
+        for (int lane = 0; lane < at.units(j); ++lane) {
+          for (Index k = begin; k < end; ++k) rows_of_block[lane * k_count + k] = panel[k * at.width + lane];
+        }
+      }
+    }
+  }
+
+  const Cell& cell;
+  const Layout<Real> at;
+  const Parameters<Real>& wanted;
+  const Team& team;
+  const Index chunk_pairs, outputs;
+  // The sums, as the packed weights lie, the first of them in front; the projection's as [panels][H][vectors][V].
+  Real *input, *recurrent, *bias, *norm_ih, *norm_hh, *peephole, *norm_c, *bias_c, *projection;
+  Index size = 0;
+  Real* columns;
+  const Real** column_rows;
+};
+
+}  // namespace foretell::FORETELL_VARIANT
