@@ -32,7 +32,7 @@ ROOT_NAMES = {"__version__"}  # what a room may take from the package itself
 
 # The other packages that a room may need, beside the standard library; the rooms not named are free.
 PACKAGES = {
-    "sequences": {"narwhals", "numpy", "polars", "psycopg", "pydantic"},
+    "sequences": {"narwhals", "numpy", "polars", "psycopg", "pydantic", "tokenizers"},
     "lstm": {"torch"},
     "native": set(),
     "errors": set(),

@@ -1,4 +1,4 @@
-"""The LSTM, as a layer and as honest predictions from a table."""
+"""The LSTM, as a layer and as honest predictions from your sequences."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

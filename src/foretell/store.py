@@ -16,7 +16,9 @@ if TYPE_CHECKING:  # reading a folder's settings needs no tensors
 FORMAT = 1
 """The version of the folder's layout. A reader refuses a newer one."""
 
-SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
+SETTINGS, WEIGHTS, REPORT = "model.json", "weights.safetensors", "report.html"
+CHECKPOINT, RUN = "checkpoint", "run.json"
+"""Where a training run that has not ended lies within its model folder, and the file that tells of it."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:

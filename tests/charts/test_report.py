@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from foretell.charts import write_png, write_report
-from foretell.charts.sections import pictures
+from foretell.charts.forecast_page import forecast_page
+from foretell.charts.outline import pictures
 from foretell.charts.table import score_table, significant
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>'\"&"
@@ -44,7 +45,7 @@ class Page(HTMLParser):
 
 
 def page_of(contents, folder):
-    write_report(contents, folder / "report.html")
+    write_report(forecast_page(contents), folder / "report.html")
     return Page((folder / "report.html").read_text())
 
 
@@ -154,7 +155,7 @@ def test_numbers_have_four_significant_digits(value, text):
 
 
 def test_pictures_are_png_and_named(contents, tmp_path):
-    paths = write_png(contents, tmp_path)
+    paths = write_png(forecast_page(contents), tmp_path)
     assert {path.stem for path in paths} == {
         "forecast",
         "models",
@@ -172,7 +173,7 @@ def test_pictures_are_png_and_named(contents, tmp_path):
 
 
 def test_pictures_of_several_series_name_the_one_they_show(make_contents):
-    titles = {name: chart.title.text for name, chart in pictures(make_contents(series=("a", "b")))}
+    titles = {name: chart.title.text for name, chart in pictures(forecast_page(make_contents(series=("a", "b"))))}
     assert titles["forecast"] == "Forecast: a"
     assert titles["windows"] == "Backtest windows: a"
     assert titles["training"] == "Training"
@@ -181,4 +182,4 @@ def test_pictures_of_several_series_name_the_one_they_show(make_contents):
 def test_pictures_of_several_series_with_integer_time(make_contents, tmp_path):
     several = make_contents(series=("a", "b"), integer_time=True, levels=(90,))
     empty = several.gates.clear()
-    assert len(write_png(replace(several, gates=empty), tmp_path)) == 6
+    assert len(write_png(forecast_page(replace(several, gates=empty)), tmp_path)) == 6

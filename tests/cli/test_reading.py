@@ -33,8 +33,9 @@ def test_predict_to_a_file(run, model, tmp_path, name, read):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_predict_refuses_an_unknown_ending_before_it_works(run, tmp_path):
-    done = run("predict", tmp_path / "no model", "-o", tmp_path / "f.xlsx")
+def test_predict_refuses_an_unknown_ending_before_it_works(run, model, tmp_path, monkeypatch):
+    monkeypatch.delattr("foretell.jobs.Forecaster.predict")
+    done = run("predict", model, "-o", tmp_path / "f.xlsx")
     assert done.exit_code == 2
     assert ".parquet" in done.stderr
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from foretell.cli import demo, fitting, progress
+from foretell.cli import demo, forecast, progress
 from foretell.jobs import Forecaster, load
 
 
@@ -148,7 +148,7 @@ def test_a_horizon_is_chosen_from_the_step_between_rows(tmp_path, step, horizon)
 
     times = Frequency.parse(step).times(0 if step.endswith("i") else np.datetime64("2024-01-01"), np.arange(600))
     pl.DataFrame({"ds": times, "y": np.arange(600.0)}).write_csv(tmp_path / "table.csv")
-    chosen, words = fitting.choose_horizon(str(tmp_path / "table.csv"), Columns())
+    chosen, words = forecast.choose_horizon(str(tmp_path / "table.csv"), Columns(), forecast.TrainOptions())
     assert chosen == horizon
     assert re.search(rf"\b{horizon} steps", words)
 

@@ -10,7 +10,7 @@ import pytest
 import foretell
 from foretell.errors import InputError
 from foretell.jobs import Forecaster, load
-from foretell.jobs.forecasting.folder import without_password
+from foretell.jobs.runs import without_password
 from foretell.store import write_model
 
 HORIZON = 4

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from foretell import charts
+from foretell.charts import forecast_page
 from foretell.errors import InputError
 from foretell.jobs import Forecaster
 
@@ -191,13 +191,13 @@ def test_before_fit():
 @pytest.fixture
 def reported(monkeypatch):
     """What the reports written since show."""
-    contents, write = [], charts.write_report
+    contents, page = [], forecast_page.forecast_page
 
-    def spy(shown, path):
+    def spy(shown):
         contents.append(shown)
-        return write(shown, path)
+        return page(shown)
 
-    monkeypatch.setattr(charts, "write_report", spy)
+    monkeypatch.setattr(forecast_page, "forecast_page", spy)
     return contents
 
 

@@ -91,9 +91,12 @@ def coverage(contents: ReportContents) -> pl.DataFrame:
     )
 
 
-def training_chart(contents: ReportContents) -> alt.LayerChart:
-    """Training and validation loss by epoch, with the epoch of the lowest validation loss."""
-    wide = contents.training.select("epoch", pl.col("train", "validation").cast(pl.Float64))
+def training_chart(training: pl.DataFrame) -> alt.LayerChart:
+    """Training and validation loss by epoch, with the epoch of the lowest validation loss.
+
+    `training` has the columns epoch, train, validation.
+    """
+    wide = training.select("epoch", pl.col("train", "validation").cast(pl.Float64))
     losses = wide.unpivot(index="epoch", variable_name="loss", value_name="value").drop_nulls()
     best = (
         wide.drop_nulls("validation")

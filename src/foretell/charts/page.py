@@ -10,39 +10,35 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from foretell.charts.contents import ReportContents
-from foretell.charts.sections import Figure, Section, sections
-from foretell.charts.table import score_table
+from foretell.charts.outline import Figure, Page, Section
 from foretell.charts.template import PAGE, POLICY, SCRIPT, STYLE
 
 
-def render(contents: ReportContents) -> str:
+def render(page: Page) -> str:
     """The whole page."""
-    parts = sections(contents)
     return PAGE.format(
         policy=POLICY,
-        title=escape(contents.title),
-        headline=escape(contents.headline),
+        title=escape(page.title),
+        headline=escape(page.headline),
         style=STYLE,
-        body=_body(contents, parts),
-        charts=_embeddable(_charts(parts)),
+        body=_body(page),
+        charts=_embeddable(_charts(page.sections)),
         script=_script(),
     )
 
 
-def _body(contents: ReportContents, parts: list[Section]) -> str:
+def _body(page: Page) -> str:
     blocks = []
-    for narrow, group in groupby(parts, key=lambda part: part.narrow):
-        inner = "\n".join(_section(part, contents) for part in group)
+    for narrow, group in groupby(page.sections, key=lambda part: part.narrow):
+        inner = "\n".join(map(_section, group))
         blocks.append(f"<div class='narrow'>{inner}</div>" if narrow else inner)
-    return "\n".join([*blocks, _facts(contents.facts)])
+    return "\n".join([*blocks, _facts(page.facts)])
 
 
-def _section(part: Section, contents: ReportContents) -> str:
-    table = score_table(contents.scores) if part.name == "models" and part.figures else ""
+def _section(part: Section) -> str:
     figures = "".join(_figure(figure, titled=len(part.figures) > 1) for figure in part.figures)
     head = f"<h2>{escape(part.heading)}</h2>\n<p>{escape(part.text)}</p>"
-    return f"<section id='{part.name}'>\n{head}\n{table}\n{figures}</section>"
+    return f"<section id='{part.name}'>\n{head}\n{part.html}\n{figures}</section>"
 
 
 def _figure(figure: Figure, *, titled: bool) -> str:

@@ -2,27 +2,27 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from foretell.charts.contents import ReportContents
 from foretell.store import write_atomic
 
+if TYPE_CHECKING:
+    from foretell.charts.outline import Page
 
-def write_report(contents: ReportContents, path: Path) -> None:
+
+def write_report(page: "Page", path: Path) -> None:
     """Write one HTML file that opens without a network, whole or not at all."""
     from foretell.charts.page import render  # Altair takes half a second to import
 
-    write_atomic(path, render(contents).encode())
+    write_atomic(path, render(page).encode())
 
 
-def write_png(contents: ReportContents, folder: Path) -> list[Path]:
-    """Write each chart as `folder`/name.png at twice the screen's resolution; returns the paths.
-
-    Of several series the first is shown.
-    """
-    from foretell.charts.sections import pictures
+def write_png(page: "Page", folder: Path) -> list[Path]:
+    """Write a picture of each section as `folder`/name.png at twice the screen's resolution; returns the paths."""
+    from foretell.charts.outline import pictures
 
     paths = []
-    for name, chart in pictures(contents):
+    for name, chart in pictures(page):
         buffer = BytesIO()
         chart.save(buffer, format="png", scale_factor=2)
         paths.append(folder / f"{name}.png")

@@ -11,11 +11,14 @@ from foretell.charts.contents import MODEL
 LABELS = {"mae": "MAE", "rmse": "RMSE", "smape": "sMAPE", "mase": "MASE", "crps": "CRPS"}
 
 
-def score_table(scores: pl.DataFrame) -> str:
-    """The scores as an HTML table, the best of each column marked; columns without values are left out."""
+def score_table(scores: pl.DataFrame, higher_is_better: frozenset[str] = frozenset()) -> str:
+    """The scores as an HTML table, the best of each column marked; columns without values are left out.
+
+    `scores` has a column `model` and measures, of which the lowest is the best but for those named.
+    """
     scores = scores.with_columns(cs.float().fill_nan(None))
     kept = [name for name in scores.columns if name != "model" and scores[name].is_not_null().any()]
-    best = {name: _best_rows(scores[name]) for name in kept}
+    best = {name: _best_rows(scores[name], -1 if name in higher_is_better else 1) for name in kept}
     head = "".join(f"<th scope='col'>{escape(_label(name))}</th>" for name in ["model", *kept])
     rows = []
     for index, row in enumerate(scores.iter_rows(named=True)):
@@ -27,12 +30,15 @@ def score_table(scores: pl.DataFrame) -> str:
     return f"<div class='scroll'><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n</table></div>"
 
 
-def _best_rows(column: pl.Series) -> set[int]:
-    """The lowest error; the coverage nearest its level; no row for a width, as narrow alone is no merit."""
+def _best_rows(column: pl.Series, sign: int) -> set[int]:
+    """The lowest error, or the highest where the sign is negative; the coverage nearest its level.
+
+    No row for a width, as narrow alone is no merit.
+    """
     kind, _, level = column.name.partition("-")
     if kind == "width":
         return set()
-    distance = (column - float(level) / 100).abs() if kind == "coverage" else column
+    distance = (column - float(level) / 100).abs() if kind == "coverage" else sign * column
     return set((distance == distance.min()).arg_true().to_list())
 
 

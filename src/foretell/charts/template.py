@@ -27,6 +27,10 @@ th { font-weight: 600; color: #52606d; border-bottom-color: #8a94a0;
 th:first-child, td:first-child { text-align: left; padding-left: .5rem; }
 td.best { font-weight: 700; }
 tr.own { background: #f0f6fa; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; margin: .75rem 0 0; font: .9rem/1.6 ui-monospace, monospace; }
+.heat-1 { background: #fdf0e6; } .heat-2 { background: #fbdfc8; } .heat-3 { background: #f8c9a3; }
+.heat-4 { background: #f3ad78; } .heat-5 { background: #ea8f50; } .heat-6 { background: #d9702c; }
+.heat-7 { background: #b9530f; color: #fff; }
 dl { display: grid; gap: .3rem 1.5rem; margin: .5rem 0;
   grid-template-columns: minmax(6rem, max-content) 1fr; }
 dt { color: #52606d; }

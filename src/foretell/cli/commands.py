@@ -1,30 +1,20 @@
 """The commands. Heavy packages are imported where they are used, so that --help answers at once."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foretell import __version__
-from foretell.cli import fitting
+from foretell.cli import fitting, forecast, jobs
 from foretell.cli.command import command
-from foretell.cli.options import Columns, Folder, Json, OtherTable, Png, Step, Table, Training, Windows
-from foretell.cli.printing import (
-    print_facts,
-    print_forecast,
-    print_inputs,
-    print_json,
-    print_scores,
-    print_training,
-    say,
-)
-from foretell.cli.writing import check_ending, write_frame
-from foretell.errors import InputError
+from foretell.cli.options import Columns, Folder, Json, OtherData, Output, Png, Training, said
+from foretell.cli.printing import print_facts, print_json, print_scores, print_training, say
+from foretell.store import REPORT
 
 app = typer.Typer(
     name="foretell",
-    help="From a table to an honest forecast. Begin with: foretell demo",
+    help="From your sequences to honest predictions. Begin with: foretell demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,31 +33,37 @@ def foretell(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """From a table to an honest forecast. Begin with: foretell demo"""
+    """From your sequences to honest predictions. Begin with: foretell demo"""
 
 
 @app.command()
 @command
 def train(
-    data: Table,
+    data: Annotated[
+        list[str],
+        typer.Argument(metavar="DATA...", help="A table, a database, texts, sentence pairs.", show_default=False),
+    ],
     output: Annotated[str, typer.Option("--output", "-o", help="The model folder.", show_default=False)],
     columns: Columns,
-    training: Training,
-    horizon: Annotated[int | None, typer.Option(help="Steps ahead; else chosen from the data.")] = None,
+    network: Training,
+    for_forecast: forecast.TrainOptions,
+    job: Annotated[
+        str | None, typer.Option(help=f"{', '.join(sorted(jobs.JOBS))}; else guessed.", show_default=False)
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     png: Png = False,
     json: Json = False,
 ) -> None:
-    """Train on a table, backtest, write a model and its report."""
-    folder, settings = fitting.claim_folder(output, force=force), training.settings()
-    if horizon is None:
-        horizon, words = fitting.choose_horizon(data, columns)
-        if not json:
-            say(words, "")
-    settings["horizon"] = horizon
+    """Train on your data, test on what was held out, write a model and its report."""
+    folder = fitting.claim_folder(output, force=force)
+    groups = {"forecast": for_forecast}
+    job, words = jobs.choose(data, job, groups)
+    options, part = jobs.options_of(job, groups), jobs.commands(job)
+    if words and not json:
+        say(words, "")
     with fitting.stoppable(folder):
-        model = fitting.train(data, folder, columns, settings, quiet=json)
-        found = fitting.finish(model, folder, folder / fitting.REPORT, png=png)
+        model = part.train(data, folder, columns, options, said(network), quiet=json)
+        found = part.finish(model, folder, folder / REPORT, png=png)
     print_json(found) if json else print_training(found)
 
 
@@ -75,7 +71,7 @@ def train(
 @command
 def resume(
     model: Folder,
-    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="The table, if it has moved since.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="The data, if they have moved since.")] = None,
     png: Png = False,
     json: Json = False,
 ) -> None:
@@ -83,7 +79,7 @@ def resume(
     folder = Path(model)
     with fitting.stoppable(folder):
         trained = fitting.resume(folder, data)
-        found = fitting.finish(trained, folder, folder / fitting.REPORT, png=png)
+        found = jobs.commands(jobs.job_of(trained)).finish(trained, folder, folder / REPORT, png=png)
     print_json(found) if json else print_training(found)
 
 
@@ -91,84 +87,46 @@ def resume(
 @command
 def predict(
     model: Folder,
-    data: OtherTable = None,
-    known: Annotated[str | None, typer.Option(help="A table of the columns known ahead.", show_default=False)] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", help="Write it to a .csv, .parquet or .jsonl.", show_default=False),
-    ] = None,
+    for_forecast: forecast.PredictOptions,
+    data: OtherData = None,
+    output: Output = None,
     json: Json = False,
 ) -> None:
-    """Forecast what comes next, with intervals."""
-    path = None if output is None else check_ending(output)
-    frame = fitting.open_model(model).predict(data, known)
-    if path:
-        write_frame(frame, path)
-    if json:
-        print_json({"forecast": frame.to_dicts(), "file": output})
-    elif path:
-        say(f"{frame.height:,} rows are in {output}")
-    else:
-        print_forecast(frame)
+    """Say what comes next."""
+    trained = jobs.open_model(model)
+    job = jobs.job_of(trained)
+    options = jobs.options_of(job, {"forecast": for_forecast})
+    jobs.commands(job).predict(trained, data, options, output, json)
 
 
 @app.command()
 @command
-def evaluate(
-    model: Folder, data: OtherTable = None, windows: Windows = 10, step: Step = None, json: Json = False
-) -> None:
-    """Backtest beside the baselines."""
-    found = fitting.open_model(model).evaluate(data, windows, step)
-    if json:
-        frames = {name: getattr(found, name).to_dicts() for name in ("summary", "by_horizon", "windows")}
-        print_json({"headline": found.headline, **frames})
-    else:
-        say(found.headline, "")
-        print_scores(found.summary.to_dicts())
+def evaluate(model: Folder, for_forecast: forecast.EvaluateOptions, data: OtherData = None, json: Json = False) -> None:
+    """Measure it beside the baselines."""
+    trained = jobs.open_model(model)
+    job = jobs.job_of(trained)
+    options = jobs.options_of(job, {"forecast": for_forecast})
+    jobs.commands(job).evaluate(trained, data, options, json)
 
 
 @app.command()
 @command
-def explain(
-    model: Folder,
-    data: OtherTable = None,
-    series: Annotated[str | None, typer.Option(help="Whose gates to look at; else the first.")] = None,
-    json: Json = False,
-) -> None:
-    """What each input is worth, and how long the memory lasts."""
-    from foretell.cli.explaining import memory_in_words
-
-    trained = fitting.open_model(model)
-    found = trained.explain(data, series)
-    half_life, report = found.half_life.to_dicts(), Path(model) / fitting.REPORT
-    if json:
-        print_json({"inputs": found.inputs.to_dicts(), "half_life": half_life})
-        return
-    print_inputs(found.inputs.to_dicts())
-    say("", *memory_in_words(half_life, trained.schema_.frequency))
-    if report.is_file():
-        say(f"The gates, step by step, are in {report}")
+def explain(model: Folder, for_forecast: forecast.SeriesOption, data: OtherData = None, json: Json = False) -> None:
+    """What it goes by, and how long its memory lasts."""
+    trained = jobs.open_model(model)
+    job = jobs.job_of(trained)
+    options = jobs.options_of(job, {"forecast": for_forecast})
+    jobs.commands(job).explain(trained, data, options, Path(model), json)
 
 
 @app.command()
 @command
-def stream(
-    model: Folder,
-    series: Annotated[str | None, typer.Option(help="The series of rows that do not say it.")] = None,
-    json: Json = False,
-) -> None:
-    """Answer every row that comes through a pipe with a forecast.
-
-    Rows are JSON lines, or CSV with a header; answers are lines of JSON."""
-    from foretell.cli.live import Feed, read_rows
-
-    feed = Feed(fitting.open_model(model), series)
-    for number, row in read_rows(sys.stdin, feed.texts):
-        try:
-            print_json(feed.take(row))
-        except InputError as error:
-            raise InputError(f"stdin, line {number}: {error}") from None
-        sys.stdout.flush()
+def stream(model: Folder, for_forecast: forecast.SeriesOption, json: Json = False) -> None:
+    """Answer every line that comes through a pipe, and remember it."""
+    trained = jobs.open_model(model)
+    job = jobs.job_of(trained)
+    options = jobs.options_of(job, {"forecast": for_forecast})
+    jobs.commands(job).stream(trained, options, json)
 
 
 @app.command()
@@ -186,7 +144,7 @@ def info(
         facts = describe_installation()
         print_json(dict(facts)) if json else print_facts(facts)
         return
-    trained = fitting.open_model(model)
+    trained = jobs.open_model(model)
     content = trained.describe()
     if json:
         print_json(content)

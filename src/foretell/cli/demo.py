@@ -4,14 +4,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from foretell.cli import fitting
+from foretell.cli import fitting, forecast
 from foretell.cli.options import Columns
 from foretell.cli.printing import print_forecast, print_training, say
 from foretell.cli.writing import write_frame
 from foretell.errors import InputError
+from foretell.store import REPORT
 
 FOLDER = Path("foretell-demo")
-CONTENTS = {"model", "forecast.csv", fitting.REPORT}
+CONTENTS = {"model", "forecast.csv", REPORT}
 SETTINGS = {"horizon": 14}
 NEXT = """Next:
   foretell explain foretell-demo/model
@@ -24,19 +25,19 @@ def run(*, quiet: bool) -> dict[str, Any]:
     from foretell.sequences.datasets import SEATTLE_CSV
 
     _clear()
-    model_folder, report, table = FOLDER / "model", FOLDER / fitting.REPORT, FOLDER / "forecast.csv"
-    columns = Columns(time="date", target=["temp_max"])
+    model_folder, report, table = FOLDER / "model", FOLDER / REPORT, FOLDER / "forecast.csv"
+    columns, options = Columns(time="date"), forecast.TrainOptions(target=["temp_max"])
     with fitting.stoppable(model_folder):
-        model = fitting.train(str(SEATTLE_CSV), model_folder, columns, SETTINGS, quiet=quiet)
-        found = fitting.finish(model, model_folder, report, png=False)
-    forecast = model.predict()
-    write_frame(forecast, table)
+        model = forecast.train([str(SEATTLE_CSV)], model_folder, columns, options, SETTINGS, quiet=quiet)
+        found = forecast.finish(model, model_folder, report, png=False)
+    frame = model.predict()
+    write_frame(frame, table)
     if not quiet:
         print_training(found)
         say(f"  forecast  {table}", "")
-        print_forecast(forecast)
+        print_forecast(frame)
         say("", NEXT)
-    return found | {"file": str(table), "forecast": forecast.to_dicts()}
+    return found | {"file": str(table), "forecast": frame.to_dicts()}
 
 
 def _clear() -> None:

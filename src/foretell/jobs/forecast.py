@@ -22,6 +22,7 @@ from foretell.jobs.forecasting.settings import Settings
 from foretell.jobs.forecasting.splits import check_size, split
 from foretell.jobs.forecasting.streaming import Stream
 from foretell.jobs.forecasting.updating import take_in
+from foretell.jobs.runs import begin_run, end_run, read_run, without_password
 from foretell.sequences import (
     Panel,
     Schema,
@@ -32,6 +33,7 @@ from foretell.sequences import (
     read_table,
     to_native,
 )
+from foretell.store import CHECKPOINT
 from foretell.training.loop import Progress
 
 Names = str | Sequence[str] | None
@@ -88,7 +90,7 @@ class Forecaster:
         )
         if announce:
             announce(schema)
-        source = folder.without_password(str(data)) if isinstance(data, str | Path) else None
+        source = without_password(str(data)) if isinstance(data, str | Path) else None
         require(not (warm and checkpoint), "fit", "checkpoint", "left out when warm=True", checkpoint)
         return self._train(table, schema, source, query, checkpoint, progress, self._fitted() if warm else None)
 
@@ -98,7 +100,7 @@ class Forecaster:
 
         `data` is needed if the run was fitted on a frame. InputError if the table has changed since.
         """
-        run = folder.read_run(Path(checkpoint))
+        run = read_run(Path(checkpoint), folder.Run)
         if data is None and run.source is None:
             raise InputError(f"{checkpoint}: the run was fitted on a frame in memory; give the same frame as data=.")
         table = read_table(run.source if data is None else data, query=run.query)
@@ -121,7 +123,7 @@ class Forecaster:
         if checkpoint is not None:
             checksum = folder.checksum(panel)
             run = folder.Run(settings=self.settings, data=schema, source=source, query=query, checksum=checksum)
-            folder.begin_run(Path(checkpoint), run)
+            begin_run(Path(checkpoint), run)
         began = clock.perf_counter()
         place = Path(checkpoint) if checkpoint is not None else None
         model, cut, curves = fit_model(panel, schema, self.settings, warm=warm, checkpoint=place, progress=progress)
@@ -136,7 +138,7 @@ class Forecaster:
             seen_until=tuple(np.array(until).astype(np.int64).tolist()),
             source=source,
             query=query,
-            training=folder.curve_rows(curves),
+            training=folder.curves_rows(curves),
             seconds=clock.perf_counter() - began,
             headline=None,
             scores=[],
@@ -244,6 +246,7 @@ class Forecaster:
         where the model has neither it nor the file it came from.
         """
         from foretell.charts import write_png, write_report
+        from foretell.charts.forecast_page import forecast_page
 
         model = self._fitted()
         panel, _, _ = self._panel_of(data, "report")
@@ -254,17 +257,17 @@ class Forecaster:
             evaluation = replace(found, **frames)
         can_forecast = known is not None or not model.schema.known
         frame = read_table(self.predict(known=known)).frame if can_forecast else pl.DataFrame()
-        contents = reporting.report_contents(model, self._record, panel, evaluation, frame)
-        write_report(contents, Path(path))
+        page = forecast_page(reporting.report_contents(model, self._record, panel, evaluation, frame))
+        write_report(page, Path(path))
         if png:
-            write_png(contents, Path(path).parent)
+            write_png(page, Path(path).parent)
         return Path(path)
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder (weights.safetensors, model.json); checkpoints in it are no longer needed."""
         model = self._fitted()
         folder.save(Path(path), self._record, model, self._memory)
-        folder.end_run(Path(path) / folder.CHECKPOINT)
+        end_run(Path(path) / CHECKPOINT)
         return Path(path)
 
     @classmethod

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 
 from foretell.errors import require_known
-from foretell.sequences.download import File, fetch
+from foretell.sequences.corpora import CORPORA
+from foretell.sequences.download import File, fetch, github
 
 SEATTLE_CSV = Path(__file__).parent / "data" / "seattle-weather.csv"  # public domain; its origin is beside it
 
@@ -52,6 +53,13 @@ def load(name: str) -> Dataset:
     require_known("datasets.load", "data set", [name], DATASETS)
     info = DATASETS[name]
     return _read(info, [fetch(file, info.folder) for file in info.files])
+
+
+def files(name: str) -> list[Path]:
+    """The files of any data set, tables or not, found and checked as by `load`."""
+    require_known("datasets.files", "data set", [name], [*DATASETS, *CORPORA])
+    known = DATASETS.get(name) or CORPORA[name]
+    return [fetch(file, known.folder) for file in known.files]
 
 
 def seattle() -> Dataset:
@@ -172,12 +180,6 @@ def _place(frame: pl.DataFrame) -> tuple[pl.Expr, pl.Expr]:
 CURRENCIES = ["AUD", "GBP", "CAD", "CHF", "CNY", "JPY", "NZD", "SGD"]  # in US dollars
 
 
-def _github(repository: str, commit: str, paths: Mapping[str, str]) -> tuple[File, ...]:
-    """Files of a repository as they stood at a commit; paths maps each to its checksum."""
-    base = f"https://raw.githubusercontent.com/{repository}/{commit}"
-    return tuple(File(Path(path).name, f"{base}/{path}", sha256) for path, sha256 in paths.items())
-
-
 def _m4(period: str, horizon: int, train: str, test: str) -> Info:
     repository, commit = "Mcompetitions/M4-methods", "6c1067e5a57161249b17289a565178dc7a3fb3ca"
     paths = {f"Dataset/Train/{period}-train.csv": train, f"Dataset/Test/{period}-test.csv": test}
@@ -187,7 +189,7 @@ def _m4(period: str, horizon: int, train: str, test: str) -> Info:
         f"https://github.com/{repository}",
         "none stated; offered by the organisers for free download",
         "m4",
-        _github(repository, commit, paths),
+        github(repository, commit, paths),
         _read_m4,
         partial(_by_horizon, horizon=horizon),
     )
@@ -201,7 +203,7 @@ def _ett(number: int, sha256: str) -> Info:
         f"https://github.com/{repository}",
         "CC BY-ND 4.0",
         "ett",
-        _github(repository, commit, {f"ETT-small/ETTh{number}.csv": sha256}),
+        github(repository, commit, {f"ETT-small/ETTh{number}.csv": sha256}),
         partial(_read_wide, time="date", written="%Y-%m-%d %H:%M:%S"),
         partial(_by_rows, train=8640, valid=2880, test=2880),
     )
@@ -215,7 +217,7 @@ def _classic(name: str, title: str, file: str, sha256: str, time: str, written: 
         f"https://github.com/{repository}",
         "none stated",
         "classic_series",
-        _github(repository, commit, {file: sha256}),
+        github(repository, commit, {file: sha256}),
         partial(_read_wide, time=time, written=written),
         _whole,
     )
@@ -230,7 +232,7 @@ def _seattle() -> Info:
         f"https://github.com/{repository}",
         "public domain (NOAA)",
         "weather_seattle",
-        _github(repository, commit, {"data/seattle-weather.csv": checksum}),
+        github(repository, commit, {"data/seattle-weather.csv": checksum}),
         partial(_read_wide, time="date", written="%Y-%m-%d"),
         _whole,
     )
@@ -245,7 +247,7 @@ def _wth() -> Info:
         f"https://github.com/{repository}",
         "MIT; observations of NOAA",
         "weather_wth",
-        _github(repository, commit, {"data/WTH.csv": checksum}),
+        github(repository, commit, {"data/WTH.csv": checksum}),
         partial(_read_wide, time="date", written="%m/%d/%Y %H:%M"),
         _by_share,
     )
@@ -260,7 +262,7 @@ def _exchange_rate() -> Info:
         f"https://github.com/{repository}",
         "none stated",
         "exchange_rate",
-        _github(repository, commit, {"exchange_rate/exchange_rate.txt.gz": checksum}),
+        github(repository, commit, {"exchange_rate/exchange_rate.txt.gz": checksum}),
         _read_exchange_rates,
         _by_share,
     )

@@ -7,6 +7,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,12 @@ class File:
     address: str | None
     sha256: str
     remedy: str = ""
+
+
+def github(repository: str, commit: str, paths: Mapping[str, str]) -> tuple[File, ...]:
+    """Files of a repository as they stood at a commit; `paths` maps each to its checksum."""
+    base = f"https://raw.githubusercontent.com/{repository}/{commit}"
+    return tuple(File(Path(path).name, f"{base}/{path}", sha256) for path, sha256 in paths.items())
 
 
 def cache_folder() -> Path:

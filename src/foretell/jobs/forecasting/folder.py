@@ -2,26 +2,23 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from foretell.errors import InputError
 from foretell.jobs.forecasting.model import Memory, Model
 from foretell.jobs.forecasting.settings import Fitted, Settings
+from foretell.jobs.runs import curve_rows
 from foretell.networks.forecast import ForecastConfig, ForecastNetwork
 from foretell.sequences import Panel, Schema
-from foretell.store import below, read_model, write_atomic, write_model
+from foretell.store import below, read_model, write_model
 from foretell.training.loop import Epoch
 
 JOB = "forecast"
-RUN, MEMBER = "run.json", "member-"
-CHECKPOINT = "checkpoint"  # where a training run lies within its model folder
 
 
 class Record(BaseModel):
@@ -77,45 +74,9 @@ def load(folder: Path) -> tuple[Record, Model, Memory]:
     return record, model, Memory.from_tensors(tensors)
 
 
-def begin_run(folder: Path, run: Run) -> None:
-    """Note what is being trained, so that `resume` can go on; checkpoints of another run are refused."""
-    path = folder / RUN
-    content = run.model_dump_json(indent=1).encode()
-    if path.is_file() and path.read_bytes() != content:
-        raise InputError(
-            f"{folder}: holds the checkpoint of another training run; resume that one, or remove the folder, or "
-            "give another."
-        )
-    write_atomic(path, content)
-
-
 def member_checkpoint(folder: Path, member: int) -> Path:
     """The file in which one network's training goes on."""
-    return folder / f"{MEMBER}{member}.safetensors"
-
-
-def without_password(source: str) -> str:
-    """A database address without its password: a model folder is for sharing."""
-    return re.sub(r"([?&]password=)[^&]*", r"\1", re.sub(r"(://[^:/@]*):[^/]*@", r"\1@", source))
-
-
-def read_run(folder: Path) -> Run:
-    """The run that was being trained in a checkpoint folder."""
-    path = folder / RUN
-    if not path.is_file():
-        raise InputError(f"{folder}: there is no training run to resume here; start one with `foretell train`.")
-    try:
-        return Run.model_validate_json(path.read_bytes())
-    except ValidationError:
-        raise InputError(f"{path}: the file is damaged or from another version; start the training anew.") from None
-
-
-def end_run(folder: Path) -> None:
-    """Remove the files of a run that has ended, and its folder if nothing else is in it."""
-    for path in [folder / RUN, *folder.glob(f"{MEMBER}*.safetensors")]:
-        path.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    return folder / f"member-{member}.safetensors"
 
 
 def checksum(panel: Panel) -> str:
@@ -128,19 +89,9 @@ def checksum(panel: Panel) -> str:
     return digest.hexdigest()
 
 
-def curve_rows(curves: list[list[Epoch]]) -> list[dict[str, float | int | None]]:
-    """Training curves as rows for JSON and frames; epoch 0 has no training loss."""
-    return [
-        {
-            "network": member,
-            "epoch": line.epoch,
-            "train": line.train if line.train == line.train else None,
-            "validation": line.validation,
-            "seconds": line.seconds,
-        }
-        for member, curve in enumerate(curves)
-        for line in curve
-    ]
+def curves_rows(curves: list[list[Epoch]]) -> list[dict[str, Any]]:
+    """The networks' training curves as rows for JSON and frames."""
+    return [{"network": member, **row} for member, curve in enumerate(curves) for row in curve_rows(curve)]
 
 
 def _network(config: ForecastConfig, weights: Mapping[str, Tensor]) -> ForecastNetwork:

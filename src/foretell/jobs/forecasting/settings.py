@@ -1,18 +1,19 @@
 """What the user may set about a forecaster, and what fitting found out: both stored with the model."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from foretell.errors import InputError, require_known
+from foretell.errors import InputError
+from foretell.jobs.settings import JobSettings
 
 Transform = Literal["none", "log"]
 
 
-class Settings(BaseModel):
-    """The arguments of `Forecaster`. Sizes of None are chosen from the data."""
+class Settings(JobSettings):
+    """The arguments of `Forecaster`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    job: ClassVar[str] = "Forecaster"
 
     horizon: int = Field(ge=1, le=10_000)  # steps ahead
     level: tuple[float, ...] = (80.0, 95.0)  # interval levels in percent
@@ -32,13 +33,7 @@ class Settings(BaseModel):
     @classmethod
     def of(cls, **values: object) -> Self:
         """Check the caller's values; an InputError names the first that is wrong."""
-        require_known("Forecaster", "setting", values, cls.model_fields)
-        try:
-            settings = cls(**values)  # type: ignore[arg-type]
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"Forecaster: {name}: {first['msg']}; got {first['input']!r}.") from None
+        settings = super().of(**values)
         wrong = [level for level in settings.level if not 0 < level < 100]
         if wrong or not settings.level:
             raise InputError(f"Forecaster: level must be percentages above 0 and below 100; got {values['level']!r}.")

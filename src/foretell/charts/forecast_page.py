@@ -1,45 +1,21 @@
-"""The report's outline: what is shown, in which order, and what is said about it."""
+"""The forecaster's report: what is shown, in which order, and what is said about it."""
 
-import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
-import altair as alt
+import polars as pl
 
 from foretell.charts.accuracy import coverage, coverage_chart, horizon_chart, models_chart, training_chart
 from foretell.charts.contents import ReportContents, levels
 from foretell.charts.data import with_keys
 from foretell.charts.forecast import forecast_chart, windows_chart
 from foretell.charts.gates import STRIP, gates_chart, heat_maps, input_chart
-
-PICTURE_WIDTH = 720
-Chart = alt.Chart | alt.LayerChart | alt.VConcatChart
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart, its name in files and in the page, and the sentence above it."""
-
-    name: str
-    heading: str
-    caption: str
-    chart: Chart
+from foretell.charts.outline import Figure, Page, Section, section
+from foretell.charts.table import score_table
 
 
-@dataclass(frozen=True)
-class Section:
-    """One question of the report. Without figures its text says what is missing."""
-
-    name: str
-    heading: str
-    text: str
-    figures: tuple[Figure, ...] = ()
-    narrow: bool = False  # may stand beside its neighbours on a wide screen
-
-
-def sections(contents: ReportContents) -> list[Section]:
+def forecast_page(contents: ReportContents) -> Page:
     """Every section, in the order of the page."""
-    return [
+    sections = (
         _forecast(contents),
         _models(contents),
         _windows(contents),
@@ -47,34 +23,16 @@ def sections(contents: ReportContents) -> list[Section]:
         _coverage(contents),
         _training(contents),
         _gates(contents),
-    ]
+    )
+    return Page(contents.title, contents.headline, sections, contents.facts)
 
 
-def pictures(contents: ReportContents) -> Iterator[tuple[str, Chart]]:
-    """Every figure as a picture that stands alone, by name; the heat-maps are read together in one."""
-    for section in sections(contents):
-        if section.name == "gates" and section.figures:
-            yield "gates", gates_chart(contents).properties(title=_title(section.heading, section.text))
-        elif section.figures:
-            title = _title(section.heading + _first_series(contents, section.name), section.text)
-            yield section.name, section.figures[0].chart.properties(width=PICTURE_WIDTH, title=title)
-
-
-def _first_series(contents: ReportContents, name: str) -> str:
-    """Of the sections with a drop-down, what it shows at first: a picture has no drop-down to say so."""
-    frames = {"forecast": contents.forecast, "windows": contents.windows}
-    if name not in frames or len(contents.series) == 1:
+def _first_series(contents: ReportContents, frame: pl.DataFrame) -> str:
+    """What a section with a drop-down shows at first: a picture has no drop-down to say so."""
+    if len(contents.series) == 1:
         return ""
-    first = with_keys(contents, frames[name])["key"].sort()[0]
+    first = with_keys(contents, frame)["key"].sort()[0]
     return f": {contents.series['label'][first]}"
-
-
-def _title(heading: str, text: str) -> alt.Title:
-    return alt.Title(heading, subtitle=textwrap.wrap(text, PICTURE_WIDTH // 6))
-
-
-def _section(name: str, heading: str, text: str, chart: Chart, *, narrow: bool = False) -> Section:
-    return Section(name, heading, text, (Figure(name, heading, text, chart),), narrow)
 
 
 def _forecast(contents: ReportContents) -> Section:
@@ -84,7 +42,8 @@ def _forecast(contents: ReportContents) -> Section:
     shares = [f"{level} of 100 in the {level} % interval" for level in reversed(levels(contents.forecast))]
     text = "Right of the dashed line is the model's forecast"
     text += f"; expect about {' and '.join(shares)}." if shares else "."
-    return _section("forecast", heading, text, forecast_chart(contents))
+    shown = section("forecast", heading, text, forecast_chart(contents))
+    return replace(shown, picture_note=_first_series(contents, contents.forecast))
 
 
 def _models(contents: ReportContents) -> Section:
@@ -92,7 +51,7 @@ def _models(contents: ReportContents) -> Section:
     if contents.scores.is_empty():
         return Section("models", heading, "No data was held out, so nothing could be measured.")
     text = "Average error over the backtest windows: a model earns its place only below the baselines."
-    return _section("models", heading, text, models_chart(contents))
+    return section("models", heading, text, models_chart(contents), html=score_table(contents.scores))
 
 
 def _windows(contents: ReportContents) -> Section:
@@ -100,7 +59,8 @@ def _windows(contents: ReportContents) -> Section:
     if contents.windows.is_empty():
         return Section("windows", heading, "There are no backtest windows to show.")
     text = "At each dashed line the model saw only what lies before it, and forecast what follows."
-    return _section("windows", heading, text, windows_chart(contents))
+    shown = section("windows", heading, text, windows_chart(contents))
+    return replace(shown, picture_note=_first_series(contents, contents.windows))
 
 
 def _horizon(contents: ReportContents) -> Section:
@@ -108,7 +68,7 @@ def _horizon(contents: ReportContents) -> Section:
     if contents.by_horizon.is_empty():
         return Section("horizon", heading, "The error at each step ahead was not measured.")
     text = "How the average error grows the further ahead one looks."
-    return _section("horizon", heading, text, horizon_chart(contents))
+    return section("horizon", heading, text, horizon_chart(contents))
 
 
 def _coverage(contents: ReportContents) -> Section:
@@ -116,7 +76,7 @@ def _coverage(contents: ReportContents) -> Section:
     if contents.scores.is_empty() or coverage(contents).is_empty():
         return Section("coverage", heading, "The coverage of the intervals was not measured.", narrow=True)
     text = "On the dashed line intervals hold what they promise; below they are too narrow, above too wide."
-    return _section("coverage", heading, text, coverage_chart(contents), narrow=True)
+    return section("coverage", heading, text, coverage_chart(contents), narrow=True)
 
 
 def _training(contents: ReportContents) -> Section:
@@ -124,7 +84,7 @@ def _training(contents: ReportContents) -> Section:
     if contents.training.is_empty():
         return Section("training", heading, "No training losses were recorded.", narrow=True)
     text = "Loss on the data trained on, and on later data held back to decide when to stop."
-    return _section("training", heading, text, training_chart(contents), narrow=True)
+    return section("training", heading, text, training_chart(contents.training), narrow=True)
 
 
 def _gates(contents: ReportContents) -> Section:
@@ -139,4 +99,4 @@ def _gates(contents: ReportContents) -> Section:
         "its memory (forget gate), adds something new (input gate times candidate), and passes part of it on "
         "(output gate). Units that remember longest are at the top of each map."
     )
-    return Section("gates", heading, text, (*read, *maps))
+    return Section("gates", heading, text, (*read, *maps), picture=gates_chart(contents))
