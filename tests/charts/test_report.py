@@ -1,6 +1,7 @@
 """The report's files: one page that needs nothing else, and a picture of every chart."""
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -10,7 +11,7 @@ import pytest
 from foretell.charts import write_png, write_report
 from foretell.charts.forecast_page import forecast_page
 from foretell.charts.outline import pictures
-from foretell.charts.table import score_table, significant
+from foretell.charts.table import label, score_table, significant
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>'\"&"
 FIGURES = {"forecast", "models", "windows", "horizon", "coverage", "training", "input-series"}
@@ -183,3 +184,22 @@ def test_pictures_of_several_series_with_integer_time(make_contents, tmp_path):
     several = make_contents(series=("a", "b"), integer_time=True, levels=(90,))
     empty = several.gates.clear()
     assert len(write_png(forecast_page(replace(several, gates=empty)), tmp_path)) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mae", "MAE"),
+        ("smape", "sMAPE"),
+        ("hr@10 of all", "HR@10 of all"),
+        ("bits_per_character", "bits per character"),
+    ],
+)
+def test_labels(name, words):
+    assert label(name) == words
+
+
+def test_the_best_of_a_measure_that_should_be_high():
+    scores = pl.DataFrame({"model": ["foretell", "other"], "bleu": [30.0, 20.0], "loss": [2.0, 1.0]})
+    cells = re.findall(r"<td class=best>([^<]*)</td>", score_table(scores, frozenset({"bleu"})))
+    assert cells == ["30.00", "1.000"]

@@ -8,7 +8,8 @@ import polars.selectors as cs
 
 from foretell.charts.contents import MODEL
 
-LABELS = {"mae": "MAE", "rmse": "RMSE", "smape": "sMAPE", "mase": "MASE", "crps": "CRPS"}
+ACRONYMS = ("mae", "rmse", "mase", "crps", "bleu", "hr", "ndcg", "mrr")
+MIXED = {"smape": "sMAPE", "chrf": "chrF"}
 
 
 def score_table(scores: pl.DataFrame, higher_is_better: frozenset[str] = frozenset()) -> str:
@@ -19,7 +20,7 @@ def score_table(scores: pl.DataFrame, higher_is_better: frozenset[str] = frozens
     scores = scores.with_columns(cs.float().fill_nan(None))
     kept = [name for name in scores.columns if name != "model" and scores[name].is_not_null().any()]
     best = {name: _best_rows(scores[name], -1 if name in higher_is_better else 1) for name in kept}
-    head = "".join(f"<th scope='col'>{escape(_label(name))}</th>" for name in ["model", *kept])
+    head = "".join(f"<th scope='col'>{escape(_heading(name))}</th>" for name in ["model", *kept])
     rows = []
     for index, row in enumerate(scores.iter_rows(named=True)):
         own = " class=own" if row["model"] == MODEL else ""
@@ -42,11 +43,19 @@ def _best_rows(column: pl.Series, sign: int) -> set[int]:
     return set((distance == distance.min()).arg_true().to_list())
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
+    """A measure as people write it: "MAE", "HR@10 of all", "bits a character"."""
+    kind, at, rest = name.partition("@")
+    if at:
+        return f"{label(kind)}@{rest}"
+    return name.upper() if name in ACRONYMS else MIXED.get(name, name.replace("_", " "))
+
+
+def _heading(name: str) -> str:
     kind, _, level = name.partition("-")
     if kind in ("coverage", "width"):
         return f"{level} % {'covered' if kind == 'coverage' else 'width'}"
-    return LABELS.get(name, name)
+    return label(name)
 
 
 def _number(name: str, value: float | None) -> str:

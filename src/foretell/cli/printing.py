@@ -100,10 +100,12 @@ def _score_table(summary: Sequence[Mapping[str, Any]], measures: Sequence[str]) 
 
 
 def _heading(measure: str) -> str:
+    from foretell.charts.table import label
+
     kind, _, level = measure.partition("-")
     if level:
         return f"in {level}%" if kind == "coverage" else "width"
-    return {"smape": "sMAPE"}.get(measure, measure.upper())
+    return label(measure)
 
 
 def _score(measure: str, value: float | None, places: int) -> str:

@@ -1,0 +1,1 @@
+"""The parts of the recommender: split, training, ranking, evaluation, explanation, streams, folders."""
