@@ -1,0 +1,81 @@
+"""How well a model knows a text it has not seen, beside n-gram models of the text it was trained on."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from foretell.jobs.language.corpus import Part
+from foretell.jobs.language.model import Model
+from foretell.jobs.language.ngrams import ORDERS, NGrams
+from foretell.jobs.language.scoring import log_probabilities
+
+MOST = 20_000_000  # of the tokens before the held-out text: what the n-grams are fitted on
+
+
+@dataclass(frozen=True)
+class TextEvaluation:
+    """What `evaluate` found.
+
+    `summary` has a row a model, Foretell first: nats a token, perplexity (e to their power), and bits a character,
+    or a byte where the tokens are bytes. `tokens` were scored.
+    """
+
+    headline: str
+    summary: pl.DataFrame
+    tokens: int
+
+
+def evaluate(
+    model: Model, part: Part, seen: NDArray[np.int32] | None, is_held_out: bool, *, lanes: int | None = None
+) -> TextEvaluation:
+    """Score a part of a text; `seen`, the text before it, is what the n-grams are fitted on, if it is there.
+
+    Held-out text goes on where `seen` ended. `lanes` as in `log_probabilities`.
+    """
+    start = model.network.config.start
+    before = seen[-MOST:] if seen is not None and is_held_out else np.full(1, start, np.int32)
+    tokens = np.concatenate([before, part.tokens])
+    counted = int((part.tokens != start).sum())
+    own = log_probabilities(model.network, tokens, len(before), lanes=lanes)
+    totals = {"foretell": -float(own.sum(dtype=np.float64))}
+    if seen is not None:
+        grams = NGrams(seen[-MOST:], start)
+        found = grams.log_probabilities(tokens[-len(part.tokens) - ORDERS :], min(ORDERS, len(before)))
+        for order in range(ORDERS, 0, -1):
+            totals[f"{order}-gram"] = -float(found[order - 1].sum())
+    totals["uniform"] = counted * math.log(start)
+    summary = _summary(totals, counted, _units(model, part), model.unit)
+    return TextEvaluation(_headline(summary, part, model, is_held_out), summary, counted)
+
+
+def _units(model: Model, part: Part) -> int:
+    """Characters or bytes of the part."""
+    return int((part.tokens != model.network.config.start).sum()) if model.unit == "byte" else part.characters
+
+
+def _summary(totals: dict[str, float], tokens: int, units: int, unit: str) -> pl.DataFrame:
+    nats = np.array(list(totals.values()))
+    return pl.DataFrame(
+        {
+            "model": list(totals),
+            "nats": nats / tokens,
+            "perplexity": np.exp(nats / tokens),
+            f"bits_per_{unit}": nats / math.log(2) / units,
+        }
+    )
+
+
+def _headline(summary: pl.DataFrame, part: Part, model: Model, is_held_out: bool) -> str:
+    measure = f"bits_per_{model.unit}"
+    own = summary[measure][0]
+    others = summary.slice(1).sort(measure)
+    best, name = others[measure][0], others["model"][0]
+    text = f"{part.characters:,} characters of {'held-out ' if is_held_out else ''}text"
+    if name == "uniform":
+        return f"On {text}: {own:.3f} bits a {model.unit}; the training text is not there to fit n-grams on."
+    share = abs(1 - own / best)
+    side = f"{share:.1%} fewer than" if own < best else f"{share:.1%} MORE than" if own > best else "as many as"
+    return f"On {text}: {own:.3f} bits a {model.unit}, {side} the best baseline, the {name} model ({best:.3f})."
