@@ -1,0 +1,1 @@
+"""The parts of the translator: splitting, training, searching, evaluating, explaining, storing."""
