@@ -4,6 +4,8 @@ import re
 import sys
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import results
@@ -239,7 +241,19 @@ def origin(name: str, entries: Mapping[str, Any]) -> str:
     return f"`python benchmarks/{script}.py`, {'; '.join(machines)}; commit {', '.join(commits)}."
 
 
-TABLES = {"accuracy-forecast": accuracy_forecast, "speed-forecast": speed_forecast, "speed-lstm": speed_lstm}
+def accuracy_of(job: str, entries: Mapping[str, Any]) -> str:
+    """What each run of benchmarks/accuracy/<job>.py prints, one after the other."""
+    sys.path.insert(0, str(Path(__file__).parent / "accuracy"))
+    shown = import_module(job).table
+    return "\n\n".join(f"{entry['title']}:\n\n{shown(entry)}" for entry in entries.values())
+
+
+TABLES = {
+    "accuracy-forecast": accuracy_forecast,
+    **{f"accuracy-{job}": partial(accuracy_of, job) for job in ("recommend", "text", "translate")},
+    "speed-forecast": speed_forecast,
+    "speed-lstm": speed_lstm,
+}
 
 if __name__ == "__main__":
     main()

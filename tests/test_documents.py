@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from foretell.jobs.forecasting.settings import Settings
+from foretell.jobs.forecasting import settings as forecasting
+from foretell.jobs.language import settings as language
+from foretell.jobs.recommending import settings as recommending
+from foretell.jobs.translating import settings as translating
 from foretell.lstm.options import Options
 
 ROOT = Path(__file__).parents[1]
@@ -21,18 +24,27 @@ def table(page: str) -> dict[str, str]:
 
 def written(default: object) -> str:
     if isinstance(default, tuple):
-        return ", ".join(f"{value:g}" for value in default)
+        return ", ".join(map(written, default))
     return f"{default:g}" if type(default) in (int, float) else str(default)
 
 
-def test_every_setting_and_its_default():
+@pytest.mark.parametrize(
+    ("page", "job"),
+    [
+        ("forecasting.md", forecasting),
+        ("recommend.md", recommending),
+        ("text.md", language),
+        ("translate.md", translating),
+    ],
+)
+def test_every_setting_and_its_default(page, job):
     defaults = {
         name: "chosen" if field.default is None else written(field.default)
-        for name, field in Settings.model_fields.items()
+        for name, field in job.Settings.model_fields.items()
         if not field.is_required()
     }
-    documented = table("forecasting.md")
-    assert {name: documented[name] for name in defaults if name in documented} == defaults
+    documented = table(page)
+    assert {name: documented.get(name) for name in defaults} == defaults
 
 
 def test_every_option_of_the_layer_and_its_default():

@@ -92,3 +92,26 @@ def test_a_folder_cut_short(run, model, tmp_path, command):
     assert done.exit_code == 2
     assert "does not match" in done.stderr
     assert done.stdout == ""
+
+
+def test_update_takes_in_new_rows_and_keeps_them(run, model, table, tmp_path):
+    copy = shutil.copytree(model, tmp_path / "model")
+    header, last = table.read_text().splitlines()[0], table.read_text().splitlines()[-1]
+    more = tmp_path / "more.csv"
+    more.write_text(f"{header}\n2024-06-09,{last.split(',', 1)[1]}\n")
+    assert "taken in" in run("update", copy, more).stdout
+    rows = json.loads(run("predict", copy, "--json").stdout)["forecast"]
+    assert [row["ds"] for row in rows] == [f"2024-06-{day}" for day in range(10, 15)]
+
+
+def test_update_refuses_what_is_no_table_and_keeps_the_model(run, model, tmp_path):
+    before = {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
+    done = run("update", model, tmp_path / "none.csv")
+    assert done.exit_code == 2
+    assert {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()} == before
+
+
+def test_options_of_another_job_are_refused(run, model):
+    done = run("predict", model, "--prompt", "It was")
+    assert done.exit_code == 2
+    assert "--prompt is an option of the job 'text'; this is 'forecast'" in done.stderr

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foretell import __version__
-from foretell.cli import fitting, forecast, jobs
+from foretell.cli import fitting, forecast, jobs, recommend, text, translate
 from foretell.cli.command import command
 from foretell.cli.options import Columns, Folder, Json, OtherData, Output, Png, Training, said
 from foretell.cli.printing import print_facts, print_json, print_scores, print_training, say
@@ -47,6 +47,9 @@ def train(
     columns: Columns,
     network: Training,
     for_forecast: forecast.TrainOptions,
+    for_recommend: recommend.TrainOptions,
+    for_text: text.TrainOptions,
+    for_translate: translate.TrainOptions,
     job: Annotated[
         str | None, typer.Option(help=f"{', '.join(sorted(jobs.JOBS))}; else guessed.", show_default=False)
     ] = None,
@@ -56,7 +59,12 @@ def train(
 ) -> None:
     """Train on your data, test on what was held out, write a model and its report."""
     folder = fitting.claim_folder(output, force=force)
-    groups = {"forecast": for_forecast}
+    groups = {
+        "forecast": for_forecast,
+        "recommend": for_recommend,
+        "text": for_text,
+        "translate": for_translate,
+    }
     job, words = jobs.choose(data, job, groups)
     options, part = jobs.options_of(job, groups), jobs.commands(job)
     if words and not json:
@@ -88,45 +96,79 @@ def resume(
 def predict(
     model: Folder,
     for_forecast: forecast.PredictOptions,
+    for_recommend: recommend.PredictOptions,
+    for_text: text.PredictOptions,
+    for_translate: translate.PredictOptions,
     data: OtherData = None,
     output: Output = None,
     json: Json = False,
 ) -> None:
     """Say what comes next."""
-    trained = jobs.open_model(model)
-    job = jobs.job_of(trained)
-    options = jobs.options_of(job, {"forecast": for_forecast})
-    jobs.commands(job).predict(trained, data, options, output, json)
+    trained, part, options = jobs.open_for(
+        model, forecast=for_forecast, recommend=for_recommend, text=for_text, translate=for_translate
+    )
+    part.predict(trained, data, options, output, json)
 
 
 @app.command()
 @command
-def evaluate(model: Folder, for_forecast: forecast.EvaluateOptions, data: OtherData = None, json: Json = False) -> None:
+def evaluate(
+    model: Folder,
+    for_forecast: forecast.EvaluateOptions,
+    for_recommend: recommend.EvaluateOptions,
+    for_translate: translate.EvaluateOptions,
+    data: OtherData = None,
+    json: Json = False,
+) -> None:
     """Measure it beside the baselines."""
-    trained = jobs.open_model(model)
-    job = jobs.job_of(trained)
-    options = jobs.options_of(job, {"forecast": for_forecast})
-    jobs.commands(job).evaluate(trained, data, options, json)
+    trained, part, options = jobs.open_for(
+        model, forecast=for_forecast, recommend=for_recommend, translate=for_translate
+    )
+    part.evaluate(trained, data, options, json)
 
 
 @app.command()
 @command
-def explain(model: Folder, for_forecast: forecast.SeriesOption, data: OtherData = None, json: Json = False) -> None:
+def explain(
+    model: Folder,
+    for_forecast: forecast.SeriesOption,
+    for_recommend: recommend.ExplainOptions,
+    for_translate: translate.ExplainOptions,
+    data: OtherData = None,
+    json: Json = False,
+) -> None:
     """What it goes by, and how long its memory lasts."""
-    trained = jobs.open_model(model)
-    job = jobs.job_of(trained)
-    options = jobs.options_of(job, {"forecast": for_forecast})
-    jobs.commands(job).explain(trained, data, options, Path(model), json)
+    trained, part, options = jobs.open_for(
+        model, forecast=for_forecast, recommend=for_recommend, translate=for_translate
+    )
+    part.explain(trained, data, options, Path(model), json)
 
 
 @app.command()
 @command
-def stream(model: Folder, for_forecast: forecast.SeriesOption, json: Json = False) -> None:
+def stream(
+    model: Folder,
+    for_forecast: forecast.SeriesOption,
+    for_recommend: recommend.StreamOptions,
+    json: Json = False,
+) -> None:
     """Answer every line that comes through a pipe, and remember it."""
-    trained = jobs.open_model(model)
-    job = jobs.job_of(trained)
-    options = jobs.options_of(job, {"forecast": for_forecast})
-    jobs.commands(job).stream(trained, options, json)
+    trained, part, options = jobs.open_for(model, forecast=for_forecast, recommend=for_recommend)
+    part.stream(trained, options, json)
+
+
+@app.command()
+@command
+def update(
+    model: Folder,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="What has come since.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Take in new data without training, and keep them with the model."""
+    trained, part, _ = jobs.open_for(model)
+    words = part.update(trained, data)
+    trained.save(model)
+    print_json({"model": model, "taken_in": words}) if json else say(words)
 
 
 @app.command()

@@ -183,6 +183,12 @@ def explain(model: "Forecaster", data: str | None, options: SeriesOption, folder
         say(f"The gates, step by step, are in {report}")
 
 
+def update(model: "Forecaster", data: str) -> str:
+    """Take in new rows; returns what there is to say."""
+    model.update(data)
+    return f"The rows of {data} are taken in: the next forecast starts after them."
+
+
 def stream(model: "Forecaster", options: SeriesOption, as_json: bool) -> None:
     """Rows are JSON lines, or CSV with a header; answers are lines of JSON."""
     from foretell.cli.live import Feed, read_rows

@@ -9,7 +9,7 @@ from foretell.cli.options import flag, said
 from foretell.errors import InputError, require_known
 from foretell.store import CHECKPOINT, RUN, SETTINGS
 
-JOBS = ("forecast",)  # in the order in which a guess asks them
+JOBS = ("recommend", "translate", "text", "forecast")  # in the order in which a guess asks them
 
 
 def commands(job: str) -> Any:
@@ -52,6 +52,13 @@ def job_of(model: Any) -> str:
     from foretell.jobs import JOBS as CLASSES
 
     return next(name for name, kind in CLASSES.items() if isinstance(model, kind))
+
+
+def open_for(path: str, **groups: Any) -> tuple[Any, Any, Any]:
+    """The model in a folder, its job's part of the commands, and its job's options among those given."""
+    model = open_model(path)
+    job = job_of(model)
+    return model, commands(job), options_of(job, groups)
 
 
 def is_half_trained(folder: Path) -> bool:

@@ -8,12 +8,21 @@ from foretell.jobs.forecasting.evaluation import Evaluation as Evaluation
 from foretell.jobs.forecasting.explaining import Explanation as Explanation
 from foretell.jobs.forecasting.streaming import LiveForecast as LiveForecast
 from foretell.jobs.forecasting.streaming import Stream as Stream
+from foretell.jobs.recommend import Recommender as Recommender
+from foretell.jobs.text import LanguageModel as LanguageModel
+from foretell.jobs.translate import Translator as Translator
 from foretell.store import read_settings
 
-JOBS = {"forecast": Forecaster}
+Job = Forecaster | LanguageModel | Recommender | Translator
+JOBS: dict[str, type[Job]] = {
+    "forecast": Forecaster,
+    "recommend": Recommender,
+    "text": LanguageModel,
+    "translate": Translator,
+}
 
 
-def load(path: str | Path) -> Forecaster:
+def load(path: str | Path) -> Job:
     """Read a model folder, whatever its job. InputError if it is cut short, changed, or from a newer version."""
     job = read_settings(Path(path)).get("job")
     if job not in JOBS:
