@@ -25,6 +25,7 @@ ROOMS = [
     "store",
     "lstm",
     "native",
+    "lazy",
     "errors",
 ]
 STRANGERS = {("networks", "sequences")}  # they meet in jobs
@@ -35,6 +36,7 @@ PACKAGES = {
     "sequences": {"narwhals", "numpy", "polars", "psycopg", "pydantic", "tokenizers"},
     "lstm": {"torch"},
     "native": set(),
+    "lazy": set(),
     "errors": set(),
 }
 

@@ -1,7 +1,8 @@
 """The LSTM, as a layer and as honest predictions from your sequences."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from foretell.lazy import imported_on_demand
 
 if TYPE_CHECKING:
     from foretell.errors import InputError
@@ -32,14 +33,7 @@ _HOMES = {
     "load": "foretell.jobs",
     "InputError": "foretell.errors",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'foretell' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = imported_on_demand(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -63,13 +63,13 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def resume(folder: Path, data: str | None) -> Any:
     """Go on with a training that was stopped."""
-    from foretell.jobs import JOBS
+    from foretell.jobs import job_class
     from foretell.jobs.runs import read_job
 
     checkpoint = folder / CHECKPOINT
     if (folder / SETTINGS).is_file() and not checkpoint.exists():
         raise InputError(f"{folder}: this model is complete; there is nothing to resume.")
-    kind = JOBS[read_job(checkpoint)]
+    kind = job_class(read_job(checkpoint))
     with ProgressLine() as progress:
         progress.start()
         return kind.resume(checkpoint, None if data is None else address(data), progress=progress)

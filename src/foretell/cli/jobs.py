@@ -51,7 +51,7 @@ def job_of(model: Any) -> str:
     """The job of a model that was read."""
     from foretell.jobs import JOBS as CLASSES
 
-    return next(name for name, kind in CLASSES.items() if isinstance(model, kind))
+    return next(name for name, kind in CLASSES.items() if type(model).__name__ == kind)
 
 
 def open_for(path: str, **groups: Any) -> tuple[Any, Any, Any]:

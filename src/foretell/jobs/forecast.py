@@ -23,6 +23,7 @@ from foretell.jobs.forecasting.splits import check_size, split
 from foretell.jobs.forecasting.streaming import Stream
 from foretell.jobs.forecasting.updating import take_in
 from foretell.jobs.runs import begin_run, end_run, read_run, without_password
+from foretell.jobs.trained import TrainedJob
 from foretell.sequences import (
     Panel,
     Schema,
@@ -41,7 +42,7 @@ GATE_ROWS = 120
 FRAMES = ("summary", "windows", "by_horizon")
 
 
-class Forecaster:
+class Forecaster(TrainedJob[Model, folder.Record]):
     """Forecasts the next `horizon` values of every series of a table, with intervals.
 
     Args:
@@ -152,18 +153,6 @@ class Forecaster:
     def schema_(self) -> Schema:
         """What each column of the table is for."""
         return self._fitted().schema
-
-    @property
-    def training_(self) -> pl.DataFrame:
-        """The training curve: network, epoch, train, validation (pinball losses), seconds."""
-        self._fitted()
-        return pl.DataFrame(self._record.training, infer_schema_length=None)
-
-    @property
-    def seconds_(self) -> float:
-        """How long the training took."""
-        self._fitted()
-        return self._record.seconds
 
     def predict(self, data: Any = None, known: Any = None) -> Any:
         """The next `horizon` values of every series: unique_id, ds, y_hat, lo-80, hi-80, ...
@@ -279,19 +268,9 @@ class Forecaster:
         self._ids, self._memory, self._panel, self._kind = record.ids, memory, None, "polars"
         return self
 
-    def describe(self) -> dict[str, Any]:
-        """What the model folder says: settings, schema, findings, scores."""
-        self._fitted()
-        return self._record.model_dump(mode="json")
-
     def facts(self) -> tuple[tuple[str, str], ...]:
         """The same, a few lines for people."""
         return reporting.facts(self._fitted(), self._record)
-
-    def _fitted(self) -> Model:
-        if self._model is None:
-            raise InputError("Forecaster: not fitted yet; call fit(data) first, or foretell.load(folder).")
-        return self._model
 
     def _panel_of(self, data: Any, verb: str) -> tuple[Panel, Any, str]:
         """The panel of the given table, else of the table it was fitted on; its kind and name."""

@@ -32,6 +32,7 @@ from foretell.jobs.recommending.streaming import Stream
 from foretell.jobs.recommending.task import draws
 from foretell.jobs.recommending.updating import Update, take_in
 from foretell.jobs.runs import begin_run, curve_rows, end_run, read_run, without_password
+from foretell.jobs.trained import TrainedJob
 from foretell.sequences.catalogue import read_catalogue
 from foretell.sequences.events import Events, EventSchema, read_events, recoded, without_strangers
 from foretell.sequences.features import Features, FeatureSchema
@@ -42,7 +43,7 @@ from foretell.training.loop import Progress
 By = Literal["leave-one-out", "time"]
 
 
-class Recommender:
+class Recommender(TrainedJob[Model, folder.Record]):
     """Recommends the next items to every user of an event log, and to anybody with a history.
 
     Args:
@@ -146,28 +147,24 @@ class Recommender:
             events, schema, described, self.settings, warm=warm, checkpoint=place, progress=progress
         )
         self._model = model
-        self._training, self._seconds = curve_rows(curve), clock.perf_counter() - began
-        self._source, self._query = source, query
-        self._headline: str | None = None
-        self._scores: list[dict[str, Any]] = []
+        self._record = folder.Record(
+            settings=self.settings,
+            data=schema,
+            catalogue=model.catalogue,
+            **_sizes(model),
+            source=source,
+            query=query,
+            training=curve_rows(curve),
+            seconds=clock.perf_counter() - began,
+            headline=None,
+            scores=[],
+        )
         return self
 
     @property
     def schema_(self) -> EventSchema:
         """What each column of the log is for."""
         return self._fitted().schema
-
-    @property
-    def training_(self) -> pl.DataFrame:
-        """The training curve: epoch, train, validation (nats an item), seconds."""
-        self._fitted()
-        return pl.DataFrame(self._training, infer_schema_length=None)
-
-    @property
-    def seconds_(self) -> float:
-        """How long the training took."""
-        self._fitted()
-        return self._seconds
 
     @property
     def users(self) -> tuple[str, ...]:
@@ -247,7 +244,7 @@ class Recommender:
                 f"test were trained on; fit with split={by!r}, or give data=."
             )
         found = evaluate(model, model.events, self._held_out(model), k, 0, model.schema.source)
-        self._headline, self._scores = found.headline, found.summary.to_dicts()
+        self._record.headline, self._record.scores = found.headline, found.summary.to_dicts()
         return found
 
     def explain(self, items: Sequence[Any] | None = None, k: int = 5) -> Explanation:
@@ -276,6 +273,7 @@ class Recommender:
         model = self._fitted()
         events, _ = read_events(data, query=query, schema=model.schema)
         self._model, self.updated_ = take_in(model, events)
+        self._record = self._record.model_copy(update=_sizes(self._model))
         return self
 
     def report(self, path: str | Path, *, png: bool = False) -> Path:
@@ -285,7 +283,7 @@ class Recommender:
         from foretell.jobs.recommending.reporting import report_contents
 
         evaluation = self.evaluate() if self.is_testable else None
-        page = recommend_page(report_contents(self._fitted(), self._record(), evaluation))
+        page = recommend_page(report_contents(self._fitted(), self._record, evaluation))
         write_report(page, Path(path))
         if png:
             write_png(page, Path(path).parent)
@@ -293,7 +291,7 @@ class Recommender:
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder (weights.safetensors, model.json); checkpoints in it are no longer needed."""
-        folder.save(Path(path), self._record(), self._fitted())
+        folder.save(Path(path), self._record, self._fitted())
         end_run(Path(path) / CHECKPOINT)
         return Path(path)
 
@@ -302,50 +300,19 @@ class Recommender:
         """Read a model folder. InputError if it is cut short, changed, or from a newer version."""
         record, model = folder.load(Path(path))
         self = cls.__new__(cls)
-        self.settings, self._model = record.settings, model
-        self._training, self._seconds = record.training, record.seconds
-        self._source, self._query = record.source, record.query
-        self._headline, self._scores = record.headline, record.scores
+        self.settings, self._model, self._record = record.settings, model, record
         return self
-
-    def describe(self) -> dict[str, Any]:
-        """What the model folder says: settings, columns, sizes, scores."""
-        return self._record().model_dump(mode="json")
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """The same, a few lines for people."""
         from foretell.jobs.recommending.reporting import facts
 
-        return facts(self._fitted(), self._record())
-
-    def _record(self) -> folder.Record:
-        model = self._fitted()
-        return folder.Record(
-            settings=self.settings,
-            data=model.schema,
-            catalogue=model.catalogue,
-            config=model.network.config,
-            users=len(model.events.users),
-            items=len(model.events.items),
-            events=len(model.events.item),
-            repeated=model.events.repeated,
-            source=self._source,
-            query=self._query,
-            training=self._training,
-            seconds=self._seconds,
-            headline=self._headline,
-            scores=self._scores,
-        )
+        return facts(self._fitted(), self._record)
 
     @staticmethod
     def _held_out(model: Model) -> Cases:
         cut = model.whole_split()
         return cases(model.events, cut.validation, cut.stop)
-
-    def _fitted(self) -> Model:
-        if self._model is None:
-            raise InputError("Recommender: not fitted yet; call fit(data) first, or foretell.load(folder).")
-        return self._model
 
     def _history(self, who: Any, caller: str) -> History:
         model = self._fitted()
@@ -388,3 +355,15 @@ def _check_count(caller: str, k: int) -> None:
 
 def _place(data: Any) -> str | None:
     return without_password(str(data)) if isinstance(data, str | Path) else None
+
+
+def _sizes(model: Model) -> dict[str, Any]:
+    """What the record says of the network and of the events the model holds."""
+    events = model.events
+    return {
+        "config": model.network.config,
+        "users": len(events.users),
+        "items": len(events.items),
+        "events": len(events.item),
+        "repeated": events.repeated,
+    }

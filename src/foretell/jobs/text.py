@@ -21,13 +21,14 @@ from foretell.jobs.language.stepper import Stepper, fresh_state
 from foretell.jobs.language.streaming import TextStream
 from foretell.jobs.language.writing import write
 from foretell.jobs.runs import begin_run, curve_rows, end_run, read_run
+from foretell.jobs.trained import TrainedJob
 from foretell.sequences.documents import Documents, Source, as_documents, read_documents
 from foretell.sequences.tokens import Tokenizer
 from foretell.store import CHECKPOINT
 from foretell.training.loop import Progress
 
 
-class LanguageModel:
+class LanguageModel(TrainedJob[Model, folder.Record]):
     """Reads texts token by token and learns what comes next.
 
     Args:
@@ -131,18 +132,6 @@ class LanguageModel:
         self._corpus: Corpus | None = corpus
         self._found: TextEvaluation | None = None  # of the held-out text
         return self
-
-    @property
-    def training_(self) -> pl.DataFrame:
-        """The training curve: epoch, train, validation (nats a token), seconds."""
-        self._fitted()
-        return pl.DataFrame(self._record.training, infer_schema_length=None)
-
-    @property
-    def seconds_(self) -> float:
-        """How long the training took."""
-        self._fitted()
-        return self._record.seconds
 
     def generate(
         self,
@@ -261,21 +250,11 @@ class LanguageModel:
         self._stepper, self._corpus, self._found = Stepper(model.network, context), None, None
         return self
 
-    def describe(self) -> dict[str, Any]:
-        """What the model folder says: settings, sizes, training curve, scores."""
-        self._fitted()
-        return self._record.model_dump(mode="json")
-
     def facts(self) -> tuple[tuple[str, str], ...]:
         """The same, a few lines for people."""
         from foretell.jobs.language.reporting import facts
 
         return facts(self._fitted(), self._record)
-
-    def _fitted(self) -> Model:
-        if self._model is None:
-            raise InputError("LanguageModel: not fitted yet; call fit(data) first, or foretell.load(folder).")
-        return self._model
 
     def _own_corpus(self, verb: str) -> Corpus:
         """The text that the model was fitted on, read again if need be; InputError if it is gone or has changed."""

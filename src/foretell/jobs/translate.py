@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import polars as pl
-
 from foretell.errors import InputError, require
 from foretell.jobs.runs import begin_run, curve_rows, end_run, read_run
+from foretell.jobs.trained import TrainedJob
 from foretell.jobs.translating import explaining, folder, reporting, streaming
 from foretell.jobs.translating.evaluation import Evaluation, evaluate
 from foretell.jobs.translating.explaining import Explanation
@@ -23,7 +22,7 @@ from foretell.store import CHECKPOINT
 from foretell.training.loop import Progress
 
 
-class Translator:
+class Translator(TrainedJob[Model, folder.Record]):
     """Translates sentences, having learnt from pairs of them.
 
     Args:
@@ -125,18 +124,6 @@ class Translator:
         self._model, self._memory, self._test, self._evaluation = draft.model, memory, learnt.test, None
         return self
 
-    @property
-    def training_(self) -> pl.DataFrame:
-        """The training curve: epoch, train, validation (nats a token), seconds."""
-        self._fitted()
-        return pl.DataFrame(self._record.training, infer_schema_length=None)
-
-    @property
-    def seconds_(self) -> float:
-        """How long the training took."""
-        self._fitted()
-        return self._record.seconds
-
     def translate(
         self,
         text: str | Sequence[str],
@@ -230,19 +217,9 @@ class Translator:
         self.settings, self._test, self._evaluation = self._record.settings, None, None
         return self
 
-    def describe(self) -> dict[str, Any]:
-        """What the model folder says: settings, sizes, numbers of pairs, scores."""
-        self._fitted()
-        return self._record.model_dump(mode="json")
-
     def facts(self) -> tuple[tuple[str, str], ...]:
         """The same, a few lines for people."""
         return reporting.facts(self._fitted(), self._record)
-
-    def _fitted(self) -> Model:
-        if self._model is None:
-            raise InputError("Translator: not fitted yet; call fit(pairs) first, or foretell.load(folder).")
-        return self._model
 
     def _beam(self, said: int | None) -> int:
         beam = self.settings.beam if said is None else said

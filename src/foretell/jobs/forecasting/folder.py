@@ -1,30 +1,27 @@
 """A forecaster in a model folder, and a training run in its checkpoint folder."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from foretell.jobs.forecasting.model import Memory, Model
 from foretell.jobs.forecasting.settings import Fitted, Settings
 from foretell.jobs.runs import curve_rows
+from foretell.jobs.trained import JobRecord, JobRun, read_record, write_record
 from foretell.networks.forecast import ForecastConfig, ForecastNetwork
 from foretell.sequences import Panel, Schema
-from foretell.store import below, read_model, write_model
+from foretell.store import below
 from foretell.training.loop import Epoch
 
 JOB = "forecast"
 
 
-class Record(BaseModel):
-    """What a model folder says about its model beside the weights."""
-
-    model_config = ConfigDict(extra="forbid")
+class Record(JobRecord):
+    """See `JobRecord`."""
 
     job: str = JOB
     settings: Settings
@@ -35,23 +32,16 @@ class Record(BaseModel):
     seen_until: tuple[int, ...]  # time of the last row of each that training and calibration used
     source: str | None  # the file the table came from, read again when no data is given
     query: str | None
-    training: list[dict[str, float | int | None]]
-    seconds: float
-    headline: str | None  # of the evaluation at training time
-    scores: list[dict[str, Any]]
 
 
-class Run(BaseModel):
-    """What a run that was killed needs beside its checkpoints."""
-
-    model_config = ConfigDict(extra="forbid")
+class Run(JobRun):
+    """See `JobRun`."""
 
     job: str = JOB
     settings: Settings
     data: Schema
     source: str | None
     query: str | None
-    checksum: str
 
 
 def save(folder: Path, record: Record, model: Model, memory: Memory) -> None:
@@ -59,14 +49,12 @@ def save(folder: Path, record: Record, model: Model, memory: Memory) -> None:
     tensors = {"widening": model.widening, **memory.tensors()}
     for member, network in enumerate(model.networks):
         tensors |= {f"network.{member}.{name}": tensor for name, tensor in network.state_dict().items()}
-    write_model(folder, json.loads(record.model_dump_json()), tensors)
+    write_record(folder, record, tensors)
 
 
 def load(folder: Path) -> tuple[Record, Model, Memory]:
     """The inverse of `save`."""
-    content, tensors = read_model(folder)
-    body = {name: value for name, value in content.items() if name not in ("format", "weights_sha256")}
-    record = Record.model_validate(body)
+    record, tensors = read_record(folder, Record)
     networks = tuple(
         _network(record.config, below(tensors, f"network.{member}.")) for member in range(record.settings.members)
     )

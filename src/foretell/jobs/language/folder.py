@@ -1,28 +1,24 @@
 """A language model in a model folder, and a training run in its checkpoint folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from foretell.errors import InputError
 from foretell.jobs.language.model import Model
 from foretell.jobs.language.settings import Settings
+from foretell.jobs.trained import JobRecord, JobRun, read_record, write_record
 from foretell.networks.language import LanguageConfig, LanguageNetwork, State
 from foretell.sequences.tokens import tokenizer_from_json
-from foretell.store import below, read_model, write_model
+from foretell.store import below
 from foretell.training.loop import own_randomness
 
 JOB = "text"
 
 
-class Record(BaseModel):
-    """What a model folder says about its model beside the weights."""
-
-    model_config = ConfigDict(extra="forbid")
+class Record(JobRecord):
+    """See `JobRecord`."""
 
     job: str = JOB
     settings: Settings
@@ -33,21 +29,14 @@ class Record(BaseModel):
     documents: int
     characters: int
     tokens: tuple[int, int, int]  # trained on, validated on, held out
-    training: list[dict[str, Any]]
-    seconds: float
-    headline: str | None  # of the evaluation at training time
-    scores: list[dict[str, Any]]
 
 
-class Run(BaseModel):
-    """What a run that was killed needs beside its checkpoint."""
-
-    model_config = ConfigDict(extra="forbid")
+class Run(JobRun):
+    """See `JobRun`."""
 
     job: str = JOB
     settings: Settings
     sources: tuple[str, ...] | None
-    checksum: str
 
 
 def save(folder: Path, record: Record, model: Model, context: State) -> None:
@@ -55,16 +44,12 @@ def save(folder: Path, record: Record, model: Model, context: State) -> None:
     tensors = {f"network.{name}": tensor for name, tensor in _weights(model.network).items()}
     for layer, (h, c) in enumerate(context):
         tensors |= {f"context.h.{layer}": h, f"context.c.{layer}": c}
-    write_model(folder, json.loads(record.model_dump_json()), tensors)
+    write_record(folder, record, tensors)
 
 
 def load(folder: Path) -> tuple[Record, Model, State]:
     """The inverse of `save`."""
-    content, tensors = read_model(folder)
-    body = {name: value for name, value in content.items() if name not in ("format", "weights_sha256")}
-    if body.get("job") != JOB:
-        raise InputError(f"{folder}: holds a model for the job {body.get('job')!r}, not {JOB!r}; use foretell.load.")
-    record = Record.model_validate(body)
+    record, tensors = read_record(folder, Record)
     with own_randomness(0, 0):  # what is drawn at the start is replaced, and the caller's generator not touched
         network = LanguageNetwork(record.config, torch.ones(record.config.tokens, dtype=torch.int64))
     weights = below(tensors, "network.")

@@ -8,24 +8,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from foretell.jobs.recommending.model import Model
 from foretell.jobs.recommending.settings import Settings
 from foretell.jobs.recommending.splits import Split
+from foretell.jobs.trained import JobRecord, JobRun, read_record, write_record
 from foretell.networks.recommend import RecommendConfig, RecommendNetwork
 from foretell.sequences.events import Events, EventSchema
 from foretell.sequences.features import Features, FeatureSchema
-from foretell.store import below, read_model, write_model
+from foretell.store import below
 
 JOB = "recommend"
 
 
-class Record(BaseModel):
-    """What a model folder says about its model beside the weights."""
-
-    model_config = ConfigDict(extra="forbid")
+class Record(JobRecord):
+    """See `JobRecord`."""
 
     job: str = JOB
     settings: Settings
@@ -38,16 +36,10 @@ class Record(BaseModel):
     repeated: int  # rows left out as they repeat another's user, item and time
     source: str | None  # the file the events came from
     query: str | None
-    training: list[dict[str, Any]]
-    seconds: float
-    headline: str | None  # of the evaluation at training time
-    scores: list[dict[str, Any]]
 
 
-class Run(BaseModel):
-    """What a run that was killed needs beside its checkpoint."""
-
-    model_config = ConfigDict(extra="forbid")
+class Run(JobRun):
+    """See `JobRun`."""
 
     job: str = JOB
     settings: Settings
@@ -55,7 +47,6 @@ class Run(BaseModel):
     source: str | None
     query: str | None
     catalogue: str | None  # the file of item features
-    checksum: str
 
 
 def save(folder: Path, record: Record, model: Model) -> None:
@@ -74,14 +65,12 @@ def save(folder: Path, record: Record, model: Model) -> None:
         arrays["events.times"] = events.times
     arrays |= dict(zip(("split.train", "split.validation", "split.stop"), model.split.parts, strict=True))
     tensors |= {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-    write_model(folder, json.loads(record.model_dump_json()), tensors)
+    write_record(folder, record, tensors)
 
 
 def load(folder: Path) -> tuple[Record, Model]:
     """The inverse of `save`."""
-    content, tensors = read_model(folder)
-    body = {name: value for name, value in content.items() if name not in ("format", "weights_sha256")}
-    record = Record.model_validate(body)
+    record, tensors = read_record(folder, Record)
     kept = {name: tensor.numpy() for name, tensor in below(tensors, "events.").items()}
     cut = {name: tensor.numpy() for name, tensor in below(tensors, "split.").items()}
     events = Events(

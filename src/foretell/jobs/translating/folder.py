@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from foretell.jobs.trained import JobRecord, JobRun, read_record, write_record
 from foretell.jobs.translating.dictionary import Dictionary
 from foretell.jobs.translating.model import Model
 from foretell.jobs.translating.origin import Origin
@@ -18,7 +18,7 @@ from foretell.jobs.translating.settings import Settings
 from foretell.jobs.translating.splits import Split
 from foretell.networks.translate import TranslateConfig, TranslateNetwork
 from foretell.sequences.tokens import Tokenizer, tokenizer_from_json
-from foretell.store import below, read_model, write_model
+from foretell.store import below
 
 JOB = "translate"
 
@@ -35,10 +35,8 @@ class Counts(BaseModel):
     blank: int  # left out because both sentences are empty
 
 
-class Record(BaseModel):
-    """What a model folder says about its model beside the weights."""
-
-    model_config = ConfigDict(extra="forbid")
+class Record(JobRecord):
+    """See `JobRecord`."""
 
     job: str = JOB
     settings: Settings
@@ -46,21 +44,14 @@ class Record(BaseModel):
     origin: Origin
     pairs: Counts
     checksum: str
-    training: list[dict[str, float | int | None]]
-    seconds: float
-    headline: str | None  # of the evaluation at training time
-    scores: list[dict[str, Any]]
 
 
-class Run(BaseModel):
-    """What a run that was killed needs beside its checkpoints."""
-
-    model_config = ConfigDict(extra="forbid")
+class Run(JobRun):
+    """See `JobRun`."""
 
     job: str = JOB
     settings: Settings
     origin: Origin
-    checksum: str
 
 
 def save(folder: Path, record: Record, model: Model, memory: Mapping[str, str]) -> None:
@@ -73,13 +64,12 @@ def save(folder: Path, record: Record, model: Model, memory: Mapping[str, str]) 
     }
     tensors = {f"text.{name}": _to_bytes(text) for name, text in texts.items()}
     tensors |= {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
-    write_model(folder, json.loads(record.model_dump_json()), tensors)
+    write_record(folder, record, tensors)
 
 
 def load(folder: Path) -> tuple[Record, Model, dict[str, str]]:
     """The inverse of `save`."""
-    content, tensors = read_model(folder)
-    record = Record.model_validate({k: v for k, v in content.items() if k not in ("format", "weights_sha256")})
+    record, tensors = read_record(folder, Record)
     texts = {name: _to_text(tensor) for name, tensor in below(tensors, "text.").items()}
     source: Tokenizer = tokenizer_from_json(json.loads(texts["source"]))
     target = tokenizer_from_json(json.loads(texts["target"])) if texts["target"] else source
