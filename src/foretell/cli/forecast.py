@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from foretell.cli.fitting import address, summary
 from foretell.cli.options import DATA, NETWORK, Columns, Words, numbers, option, said, split
-from foretell.cli.printing import print_forecast, print_inputs, print_json, print_scores, say
+from foretell.cli.printing import print_evaluation, print_forecast, print_inputs, print_json, say
 from foretell.cli.progress import ProgressLine
 from foretell.cli.writing import check_ending, write_frame
 from foretell.errors import InputError
@@ -160,12 +160,7 @@ def predict(model: "Forecaster", data: str | None, options: PredictOptions, outp
 def evaluate(model: "Forecaster", data: str | None, options: EvaluateOptions, as_json: bool) -> None:
     """Backtest beside the baselines."""
     found = model.evaluate(data, **said(options))
-    if as_json:
-        frames = {name: getattr(found, name).to_dicts() for name in ("summary", "by_horizon", "windows")}
-        print_json({"headline": found.headline, **frames})
-    else:
-        say(found.headline, "")
-        print_scores(found.summary.to_dicts())
+    print_evaluation(found, ("by_horizon", "windows"), as_json)
 
 
 def explain(model: "Forecaster", data: str | None, options: SeriesOption, folder: Path, as_json: bool) -> None:

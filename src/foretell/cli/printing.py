@@ -79,6 +79,16 @@ def print_training(found: Mapping[str, Any]) -> None:
     say(found["problem"] or f"  report    {found['report']}")
 
 
+def print_evaluation(found: Any, frames: Sequence[str], as_json: bool, **more: Any) -> None:
+    """The headline and the scores of an evaluation; for programs, its other frames and `more` too."""
+    if as_json:
+        rows = {name: getattr(found, name).to_dicts() for name in ("summary", *frames)}
+        print_json({"headline": found.headline, **more, **rows})
+    else:
+        say(found.headline, "")
+        print_scores(found.summary.to_dicts())
+
+
 def print_scores(summary: Sequence[Mapping[str, Any]]) -> None:
     """The model beside the baselines: errors, then the share inside each interval and its width."""
     measures = [name for name in summary[0] if name != "model"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from foretell.cli.events import Feed, print_recommendations
 from foretell.cli.fitting import address, summary
 from foretell.cli.options import DATA, NETWORK, Columns, Words, option, said, split
-from foretell.cli.printing import print_json, print_scores, say
+from foretell.cli.printing import print_evaluation, print_json, say
 from foretell.cli.progress import ProgressLine
 from foretell.cli.writing import check_ending, write_frame
 from foretell.errors import InputError
@@ -163,12 +163,7 @@ def predict(model: "Recommender", data: str | None, options: PredictOptions, out
 def evaluate(model: "Recommender", data: str | None, options: EvaluateOptions, as_json: bool) -> None:
     """Rank held-out events beside the baselines."""
     found = model.evaluate(data, **said(options))
-    if as_json:
-        frames = {name: getattr(found, name).to_dicts() for name in ("summary", "by_length", "by_popularity")}
-        print_json({"headline": found.headline, **frames})
-    else:
-        say(found.headline, "")
-        print_scores(found.summary.to_dicts())
+    print_evaluation(found, ("by_length", "by_popularity"), as_json)
 
 
 def explain(model: "Recommender", data: str | None, options: ExplainOptions, folder: Path, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from foretell.cli.fitting import address, summary
 from foretell.cli.guessing import head
 from foretell.cli.options import Columns, Words, option, said
-from foretell.cli.printing import print_json, print_scores, say
+from foretell.cli.printing import print_evaluation, print_json, say
 from foretell.cli.progress import ProgressLine
 from foretell.errors import InputError
 from foretell.store import CHECKPOINT, REPORT, write_atomic
@@ -112,11 +112,7 @@ def predict(
 def evaluate(model: "LanguageModel", data: str | None, options: None, as_json: bool) -> None:
     """Bits of text beside the n-gram models."""
     found = model.evaluate(data)
-    if as_json:
-        print_json({"headline": found.headline, "summary": found.summary.to_dicts()})
-    else:
-        say(found.headline, "")
-        print_scores(found.summary.to_dicts())
+    print_evaluation(found, (), as_json)
 
 
 def explain(model: "LanguageModel", data: str | None, options: None, folder: Path, as_json: bool) -> None:

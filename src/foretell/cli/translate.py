@@ -11,7 +11,7 @@ from foretell.cli.options import Columns, option, said, split
 from foretell.cli.pairs import TrainOptions as TrainOptions
 from foretell.cli.pairs import files
 from foretell.cli.pairs import looks_like as looks_like
-from foretell.cli.printing import print_json, print_scores, say
+from foretell.cli.printing import print_evaluation, print_json, say
 from foretell.cli.progress import ProgressLine
 from foretell.cli.writing import check_ending, write_frame
 from foretell.errors import InputError
@@ -111,13 +111,9 @@ def evaluate(model: "Translator", data: str | None, options: EvaluateOptions, as
         raise InputError("--reference holds the meanings of the sentences of DATA; name that file too.")
     pairs = data if options.reference is None or data is None else (data, options.reference)
     found = model.evaluate(pairs, beam=options.beam)
-    if as_json:
-        frames = {name: getattr(found, name).to_dicts() for name in ("summary", "by_length", "translations")}
-        print_json({"headline": found.headline, "signatures": found.signatures, **frames})
-        return
-    say(found.headline, "")
-    print_scores(found.summary.to_dicts())
-    say("", *(f"  {name:<5} {signature}" for name, signature in found.signatures.items()))
+    print_evaluation(found, ("by_length", "translations"), as_json, signatures=found.signatures)
+    if not as_json:
+        say("", *(f"  {name:<5} {signature}" for name, signature in found.signatures.items()))
 
 
 def explain(model: "Translator", data: str | None, options: ExplainOptions, folder: Path, as_json: bool) -> None:

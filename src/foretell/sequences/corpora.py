@@ -2,19 +2,13 @@
 
 from dataclasses import dataclass
 
-from foretell.sequences.download import File, github
+from foretell.sequences.download import Published, github
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """What is known of files that the jobs read as they are. `split` says what published results train and test on."""
+class Corpus(Published):
+    """Files that the jobs read as they are. `split` says what published results train and test on."""
 
-    name: str
-    title: str
-    home: str  # where its publisher describes it
-    licence: str
-    folder: str  # in FORETELL_DATA, and in the cache
-    files: tuple[File, ...]
     split: str
 
 

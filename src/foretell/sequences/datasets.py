@@ -14,7 +14,7 @@ import polars as pl
 
 from foretell.errors import require_known
 from foretell.sequences.corpora import CORPORA
-from foretell.sequences.download import File, fetch, github
+from foretell.sequences.download import File, Published, fetch, github
 
 SEATTLE_CSV = Path(__file__).parent / "data" / "seattle-weather.csv"  # public domain; its origin is beside it
 
@@ -31,15 +31,9 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Info:
-    """What is known of a data set without reading it."""
+class Info(Published):
+    """A table that is published, and how it is read."""
 
-    name: str
-    title: str
-    home: str  # where its publisher describes it
-    licence: str
-    folder: str  # in FORETELL_DATA, and in the cache
-    files: tuple[File, ...]
     read: Callable[[list[Path]], pl.DataFrame] = field(repr=False)
     divide: Callable[[pl.DataFrame], Splits] = field(repr=False)
 

@@ -29,6 +29,18 @@ class File:
     remedy: str = ""
 
 
+@dataclass(frozen=True)
+class Published:
+    """What is known of a data set without reading it."""
+
+    name: str
+    title: str
+    home: str  # where its publisher describes it
+    licence: str
+    folder: str  # in FORETELL_DATA, and in the cache
+    files: tuple[File, ...]
+
+
 def github(repository: str, commit: str, paths: Mapping[str, str]) -> tuple[File, ...]:
     """Files of a repository as they stood at a commit; `paths` maps each to its checksum."""
     base = f"https://raw.githubusercontent.com/{repository}/{commit}"
