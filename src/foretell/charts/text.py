@@ -58,7 +58,7 @@ def _scores_chart(scores: pl.DataFrame) -> alt.LayerChart:
     title = measure.replace("_", " ").replace("per", "a")
     rows = scores.select("model", pl.col(measure).alias("value"))
     base = alt.Chart(inline(rows)).encode(
-        x=alt.X("value:Q", title=title, axis=alt.Axis(grid=True)),
+        x=alt.X("value:Q", title=title, axis=alt.Axis(tickCount=6)),
         y=alt.Y("model:N", title=None, sort=scores["model"].to_list(), axis=alt.Axis(grid=False)),
     )
     fill = alt.condition("datum.model === 'foretell'", alt.value(BLUE), alt.value(FAINT))
