@@ -26,6 +26,7 @@ def entry(**values):
         "seconds": 1500.0,
         "weights": 4_358_211,
         "epochs": 25,
+        "threads": 2,
     }
     return whole | values
 
@@ -34,7 +35,7 @@ def test_the_table_shows_every_competitor(translate):
     text = translate.table(entry())
     assert "| Foretell, beam 5         | 31.3 | 55.0 |             32.0 |" in text
     assert "| published: a transformer | 41.0 |      |                  |" in text
-    assert text.endswith("4,358,211 weights, 25 epochs; 100 sentences, beam 5: 1.23 s")
+    assert text.endswith("4,358,211 weights, 25 epochs in 25 minutes, threads: 2; 100 sentences, beam 5: 1.23 s")
 
 
 @pytest.mark.parametrize(

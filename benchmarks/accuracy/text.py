@@ -121,9 +121,11 @@ def table(entry: Mapping[str, Any]) -> str:
         rows.append([name, *cells, f"{entry['seconds']:.0f}" if own else "", f"{bars['nats']}" if own else "", ""])
     for name, row in entry["published"].items():
         rows.append([name, f"{row['nats']:.4f}", "", "", "", f"published: {row['source']}"])
-    speed = f"writes {entry['characters_a_second']:,} characters a second"
+    epochs = len(entry["training"]) - 1
+    speed = f"{entry['weights']:,} weights, {epochs} epochs, threads: {entry['threads']}; "
+    speed += f"writes {entry['characters_a_second']:,} characters a second"
     bar = bars.get("characters_a_second")
-    return results.as_table(rows) + f"\n{speed}" + (f" (bar: {bar:,})" if bar else "")
+    return results.as_table(rows) + f"\n\n{speed}" + (f" (bar: {bar:,})" if bar else "")
 
 
 if __name__ == "__main__":

@@ -192,7 +192,8 @@ def table(entry: Mapping[str, Any]) -> str:
         for name, one in entry["published"].items()
     ]
     times = ", ".join(f"{name}: {seconds:.2f} s" for name, seconds in entry["translating"].items())
-    return f"{results.as_table(rows)}\n{entry['weights']:,} weights, {entry['epochs']} epochs; {times}"
+    trained = f"{entry['epochs']} epochs in {entry['seconds'] / 60:.0f} minutes, threads: {entry['threads']}"
+    return f"{results.as_table(rows)}\n\n{entry['weights']:,} weights, {trained}; {times}"
 
 
 if __name__ == "__main__":
