@@ -25,7 +25,7 @@ SHARED: dict[str, Any] = {"tokens": "characters", "held_out": 0.1, "validation":
 RUNS: dict[str, dict[str, Any]] = {
     "fast": {
         "title": "3 minutes",
-        "settings": {"hidden": 512, "layers": 1, "epochs": 4, "lanes": 16, "steps": 64, "dropout": 0.3},
+        "settings": {"hidden": 512, "layers": 1, "epochs": 3, "lanes": 16, "steps": 64, "dropout": 0.3},
         "bars": {"nats": 1.65, "seconds": 180, "characters_a_second": 2000},
     },
     "long": {
