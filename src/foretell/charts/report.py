@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from foretell.charts.outline import Page
 
 
-def write_report(page: "Page", path: Path) -> None:
-    """Write one HTML file that opens without a network, whole or not at all."""
+def write_report(page: "Page", path: Path, *, png: bool = False) -> Path:
+    """Write one HTML file that opens without a network, whole or not at all, and on request the pictures beside it."""
     from foretell.charts.page import render  # Altair takes half a second to import
 
     write_atomic(path, render(page).encode())
+    if png:
+        write_png(page, path.parent)
+    return path
 
 
 def write_png(page: "Page", folder: Path) -> list[Path]:

@@ -234,7 +234,7 @@ class Forecaster(TrainedJob[Model, folder.Record]):
         It shows the forecast if `known` is given or the model needs none. `data` is the table fitted on, needed
         where the model has neither it nor the file it came from.
         """
-        from foretell.charts import write_png, write_report
+        from foretell.charts import write_report
         from foretell.charts.forecast_page import forecast_page
 
         model = self._fitted()
@@ -247,10 +247,7 @@ class Forecaster(TrainedJob[Model, folder.Record]):
         can_forecast = known is not None or not model.schema.known
         frame = read_table(self.predict(known=known)).frame if can_forecast else pl.DataFrame()
         page = forecast_page(reporting.report_contents(model, self._record, panel, evaluation, frame))
-        write_report(page, Path(path))
-        if png:
-            write_png(page, Path(path).parent)
-        return Path(path)
+        return write_report(page, Path(path), png=png)
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder (weights.safetensors, model.json); checkpoints in it are no longer needed."""

@@ -278,16 +278,13 @@ class Recommender(TrainedJob[Model, folder.Record]):
 
     def report(self, path: str | Path, *, png: bool = False) -> Path:
         """Write report.html, which opens without a network, and on request a PNG of each chart beside it."""
-        from foretell.charts import write_png, write_report
+        from foretell.charts import write_report
         from foretell.charts.recommend import recommend_page
         from foretell.jobs.recommending.reporting import report_contents
 
         evaluation = self.evaluate() if self.is_testable else None
         page = recommend_page(report_contents(self._fitted(), self._record, evaluation))
-        write_report(page, Path(path))
-        if png:
-            write_png(page, Path(path).parent)
-        return Path(path)
+        return write_report(page, Path(path), png=png)
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder (weights.safetensors, model.json); checkpoints in it are no longer needed."""

@@ -220,7 +220,7 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
 
         `data` or `text` is a text to measure and to look at instead of the held-out one.
         """
-        from foretell.charts import write_png, write_report
+        from foretell.charts import write_report
         from foretell.charts.text import text_page
         from foretell.jobs.language.reporting import text_contents
 
@@ -229,10 +229,7 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
         if measured is None and self.settings.held_out:
             measured = self.evaluate()
         page = text_page(text_contents(model, self._record, measured, self.explain(data, text=text)))
-        write_report(page, Path(path))
-        if png:
-            write_png(page, Path(path).parent)
-        return Path(path)
+        return write_report(page, Path(path), png=png)
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder (weights.safetensors, model.json); a checkpoint in it is no longer needed."""

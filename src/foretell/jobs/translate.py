@@ -192,16 +192,13 @@ class Translator(TrainedJob[Model, folder.Record]):
 
     def report(self, path: str | Path, *, png: bool = False) -> Path:
         """Write report.html, which opens without a network, and on request a PNG of each chart beside it."""
-        from foretell.charts import write_png, write_report
+        from foretell.charts import write_report
 
         model = self._fitted()
         if self._evaluation is None and self._record.pairs.test:
             self.evaluate()
         page = reporting.report_page(model, self._record, self._evaluation)
-        write_report(page, Path(path))
-        if png:
-            write_png(page, Path(path).parent)
-        return Path(path)
+        return write_report(page, Path(path), png=png)
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder (weights.safetensors, model.json); checkpoints in it are no longer needed."""
