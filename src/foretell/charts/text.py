@@ -48,7 +48,8 @@ def _scores(contents: TextContents) -> Section:
         return Section("models", heading, "No text was held out, so nothing could be measured.")
     text = (
         "Nats a token, the perplexity they amount to, and bits of text, all on text that training has not seen: lower "
-        "is better. The n-gram models are interpolated, with modified Kneser-Ney smoothing, of the same training text."
+        "is better. The n-gram models are interpolated, with modified Kneser-Ney smoothing, of the same training text; "
+        "where the LSTM alone is listed, Foretell is a mixture of it and the longest n-grams."
     )
     return section("models", heading, text, _scores_chart(contents.scores), html=score_table(contents.scores))
 

@@ -34,6 +34,7 @@ class TrainOptions:
     held_out: Annotated[float | None, option(TEXT, "Share of the text kept for the test, at its end.")] = None
     lanes: Annotated[int | None, option(TEXT, "Stretches of the text read side by side.")] = None
     steps: Annotated[int | None, option(TEXT, "Tokens that a gradient looks back.")] = None
+    ngrams: Annotated[int | None, option(TEXT, "Tokens of the longest n-gram mixed in; 0: the LSTM alone.")] = None
     weight_drop: Annotated[float | None, option(TEXT, "Share of recurrent weights dropped in training.")] = None
 
 

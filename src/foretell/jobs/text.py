@@ -10,14 +10,14 @@ import polars as pl
 from foretell.errors import InputError, require
 from foretell.jobs.language import folder
 from foretell.jobs.language.corpus import Corpus, checksum, make_corpus, make_tokenizer, whole
-from foretell.jobs.language.evaluation import TextEvaluation, evaluate
+from foretell.jobs.language.evaluation import TextEvaluation, evaluate, score_text
 from foretell.jobs.language.explaining import TextExplanation, explain
 from foretell.jobs.language.fitting import choose_config, fit_network
+from foretell.jobs.language.mixture import choose_mixture
 from foretell.jobs.language.model import Model
 from foretell.jobs.language.sampling import Sampling
-from foretell.jobs.language.scoring import score_text
 from foretell.jobs.language.settings import Settings
-from foretell.jobs.language.stepper import Stepper, fresh_state
+from foretell.jobs.language.stepper import Stepper, fresh_context
 from foretell.jobs.language.streaming import TextStream
 from foretell.jobs.language.writing import write
 from foretell.jobs.runs import begin_run, curve_rows, end_run, read_run
@@ -33,7 +33,7 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
 
     Args:
         settings: see `Settings`: tokens ("characters", "bytes" or "bpe"), vocabulary, held_out, validation, hidden,
-            layers, embedding, tied, softmax, samples, dropout, input_dropout, weight_drop, recurrent_dropout,
+            layers, embedding, tied, softmax, samples, ngrams, dropout, input_dropout, weight_drop, recurrent_dropout,
             activation_penalty, change_penalty, lanes, steps, epochs, learning_rate, weight_decay, seed.
 
     After `fit`: `training_` (the training curve), `seconds_`.
@@ -113,9 +113,11 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=progress,
         )
+        mixture = choose_mixture(network, corpus, self.settings, warm.mixture if warm else None)
         self._record = folder.Record(
             settings=self.settings,
             config=config,
+            ngrams=folder.ngram_record(mixture),
             tokenizer=tokenizer.to_json(),
             sources=sources,
             checksum=checksum(documents),
@@ -127,8 +129,8 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
             headline=None,
             scores=[],
         )
-        self._model = Model(self.settings, tokenizer, network)
-        self._stepper = Stepper(network, fresh_state(network))  # in the context that `update` moves
+        self._model = Model(self.settings, tokenizer, network, mixture)
+        self._stepper = Stepper(self._model, fresh_context(network))  # in the context that `update` moves
         self._corpus: Corpus | None = corpus
         self._found: TextEvaluation | None = None  # of the held-out text
         return self
@@ -177,7 +179,7 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
     def evaluate(
         self, data: Source | None = None, *, text: str | list[str] | None = None, lanes: int | None = None
     ) -> TextEvaluation:
-        """Score the held-out end of the text, or another text, beside n-gram models of the text trained on.
+        """Score the held-out end of the text, or another text, beside the LSTM alone and n-grams.
 
         The text trained on, given again, is scored at its held-out end; another one from its beginning to its end.
         A long text is read in up to 16 stretches side by side, each after 1,024 tokens before it; lanes=1 carries
@@ -244,7 +246,7 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
         record, model, context = folder.load(Path(path))
         self = cls.__new__(cls)
         self.settings, self._model, self._record = record.settings, model, record
-        self._stepper, self._corpus, self._found = Stepper(model.network, context), None, None
+        self._stepper, self._corpus, self._found = Stepper(model, context), None, None
         return self
 
     def facts(self) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from foretell.jobs.language.features import token_features
 from foretell.jobs.language.model import Model
-from foretell.jobs.language.scoring import log_probabilities
 from foretell.sequences.tokens import token_text
 
 MOST = 4096  # tokens that are looked at
@@ -99,7 +98,7 @@ def _half_lives(half_life: Floats, model: Model) -> pl.DataFrame:
 def _surprise(model: Model, ids: NDArray[np.int32], kept: NDArray[np.bool_], texts: list[str]) -> pl.DataFrame:
     start = np.array([model.network.config.start], np.int32)
     whole = ids if ids[0] == start[0] else np.concatenate([start, ids])
-    scores = log_probabilities(model.network, whole, 1, lanes=1)
+    scores = model.log_probabilities(whole, lanes=1)
     nats = -np.concatenate([np.zeros(len(ids) - len(scores), np.float32), scores])[kept]
     return pl.DataFrame({"place": np.arange(len(texts)), "token": texts, "nats": nats.astype(np.float64)})
 

@@ -8,7 +8,7 @@ from foretell.jobs.language.explaining import TextExplanation
 from foretell.jobs.language.folder import Record
 from foretell.jobs.language.model import Model
 from foretell.jobs.language.sampling import Sampling
-from foretell.jobs.language.stepper import Stepper, fresh_state
+from foretell.jobs.language.stepper import Stepper, fresh_context
 from foretell.jobs.language.writing import write
 
 SAMPLE = 600  # tokens of each sample
@@ -20,7 +20,7 @@ def text_contents(
     model: Model, record: Record, evaluation: TextEvaluation | None, explanation: TextExplanation
 ) -> TextContents:
     """Everything the report shows. Without an evaluation it says that there is none."""
-    stepper = Stepper(model.network, fresh_state(model.network))
+    stepper = Stepper(model, fresh_context(model.network))
     samples = {
         temperature: "".join(write(stepper.copy(), model.tokenizer, "", SAMPLE, Sampling(temperature), (), SEED))
         for temperature in TEMPERATURES
@@ -53,9 +53,17 @@ def facts(model: Model, record: Record) -> tuple[tuple[str, str], ...]:
         "Network": f"LSTM of {config.layers} x {config.hidden} cells, {weights:,} weights",
         "Embedding": embedding,
         "Softmax": config.softmax,
+        "N-grams": _ngrams(model),
         "Training": f"{len(record.training) - 1} epochs, {record.seconds:.1f} s",
     }
     return tuple(listed.items())
+
+
+def _ngrams(model: Model) -> str:
+    mixture = model.mixture
+    if mixture is None:
+        return "none beside the network"
+    return f"of up to {mixture.order} tokens, with {mixture.share:.0%} of the say"
 
 
 def _title(record: Record) -> str:

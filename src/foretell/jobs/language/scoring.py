@@ -1,15 +1,12 @@
-"""How likely a text is, token by token, the state carried along."""
+"""How likely a text is to a network, token by token, the state carried along."""
 
 from collections.abc import Iterator
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from foretell.jobs.language.model import Model
 from foretell.networks.language import LanguageNetwork, State
-from foretell.sequences.tokens import token_text
 
 TOKENS_AT_ONCE = 8192  # of all lanes together
 WARM_UP = 1024  # tokens that bring a lane's state up to where it is scored from
@@ -41,19 +38,16 @@ def log_probabilities(
 
 
 @torch.inference_mode()
-def score_text(model: Model, state: State, text: str) -> pl.DataFrame:
-    """Every token of a text with its ln p after a state and the tokens before it: token, log_probability."""
-    ids = model.tokenizer.encode(text)
-    network = model.network
+def log_probabilities_after(network: LanguageNetwork, state: State, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+    """ln p of every token after a state and the tokens before it."""
     said = state[-1][0][0]  # what the last layer said last, [1,H]
     first = network.head.all_log_probabilities(said if network.narrowing is None else network.narrowing(said))
-    found = [first[:, int(ids[0])].numpy()]
-    for low in range(0, len(ids) - 1, TOKENS_AT_ONCE):
-        part = torch.from_numpy(ids[low : low + TOKENS_AT_ONCE + 1].astype(np.int64))[:, None]
+    found = [first[:, int(tokens[0])].numpy()]
+    for low in range(0, len(tokens) - 1, TOKENS_AT_ONCE):
+        part = torch.from_numpy(tokens[low : low + TOKENS_AT_ONCE + 1].astype(np.int64))[:, None]
         scores, state = network.log_probabilities(part[:-1], part[1:], state)
         found.append(scores[:, 0].numpy())
-    names = {token: token_text(model.tokenizer, token) for token in np.unique(ids).tolist()}
-    return pl.DataFrame({"token": [names[token] for token in ids.tolist()], "log_probability": np.concatenate(found)})
+    return np.concatenate(found)
 
 
 def _windows(

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import require
-from foretell.jobs.language.stepper import Floats, Stepper
-from foretell.networks.language import State
+from foretell.jobs.language.stepper import Context, Floats, Stepper
 from foretell.sequences.tokens import Tokenizer, token_text
 
 
@@ -44,13 +43,13 @@ class TextStream:
         names = tuple(token_text(self._tokenizer, int(token)) for token in best)
         return LiveText(names, tuple(np.exp(logs[best]).tolist()), logs, surprise)
 
-    def save(self) -> State:
-        """A copy of the state."""
+    def save(self) -> Context:
+        """A copy of where it is."""
         return self._stepper.save()
 
-    def restore(self, state: State) -> None:
-        """Go back to a state that `save` returned."""
-        self._stepper.restore(state)
+    def restore(self, context: Context) -> None:
+        """Go back to where `save` was called."""
+        self._stepper.restore(context)
 
     def copy(self) -> "TextStream":
         """An independent stream in the same state."""
