@@ -45,8 +45,8 @@ struct Exponent<double> {
   static constexpr double high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10, limit = 708;
 };
 
-// e^a = scale * (1 + p), with a clamped where the result's exponent ends.
-template <class Real>
+// e^a, or e^-a, = scale * (1 + p), with a clamped where the result's exponent ends.
+template <class Real, bool NEGATED = false>
 struct Power {
   Vec<Real> scale, p;
 
@@ -54,34 +54,31 @@ struct Power {
     using Bits = Bits<Real>;
     using Mask = typename Simd<Real>::Mask;
     const Vec<Real> limit = all(Exponent<Real>::limit);
-    a = limit < a ? limit : a;  // in this order a NaN passes
-    a = -limit > a ? -limit : a;
-    // Adding 1.5 * 2^mantissa rounds to a whole number n and leaves it in the low bits.
-    const Vec<Real> magic = all(Real(typename Bits::Int(3) << (Bits::mantissa - 1)));
-    const Vec<Real> shifted = fma(a, all(Real(1.44269504088896340736)), magic);
+    a = at_least(at_most(a, limit), -limit);
+    // Adding 1.5 * 2^mantissa rounds to a whole number n and leaves it in the low bits; with the bias added to it these
+    // are the exponent's bits of 2^n.
+    constexpr typename Bits::Int half = typename Bits::Int(3) << (Bits::mantissa - 1);
+    const Vec<Real> magic = all(Real(half + Bits::bias));
+    const Vec<Real> shifted = fma(a, all(Real(NEGATED ? -1.44269504088896340736 : 1.44269504088896340736)), magic);
     const Vec<Real> n = shifted - magic;
-    Vec<Real> r = fma(n, all(-Exponent<Real>::high), a);
+    Vec<Real> r = fma(n, all(-Exponent<Real>::high), NEGATED ? -a : a);
     r = fma(n, all(-Exponent<Real>::low), r);
     p = fma(r * r, tail_of_exponential<Real>(r), r);  // e^r - 1
-    scale = (Vec<Real>)(((Mask)shifted << Bits::mantissa) + (typename Bits::Int(Bits::bias) << Bits::mantissa));
+    scale = (Vec<Real>)((Mask)shifted << Bits::mantissa);
   }
 };
 
 template <class Real>
-inline Vec<Real> exponential_minus_one(Vec<Real> a) {
-  const Power<Real> power(a);
-  return fma(power.scale, power.p, power.scale - 1);
-}
-
-template <class Real>
 inline Vec<Real> sigmoid(Vec<Real> a) {
-  return reciprocal(exponential_minus_one<Real>(-a) + 2);
+  const Power<Real, true> power(a);
+  return reciprocal(fma(power.scale, power.p, power.scale) + 1);
 }
 
 template <class Real>
 inline Vec<Real> tanh(Vec<Real> a) {
   // Beyond 44 tanh is 1 even in double precision, and the exponential's clamp would come too late for squares.
-  const Vec<Real> e = exponential_minus_one<Real>(a + a);
+  const Power<Real> power(a + a);
+  const Vec<Real> e = fma(power.scale, power.p, power.scale - 1);
   return e * reciprocal(e + 2);
 }
 

@@ -171,7 +171,7 @@ class BackwardRun : Run<Real> {
       else for (Index j = share.first_block; j < share.last_block; ++j) differentiate_cell(rows[n], j);
     }
     if (team.split == Split::units) wait();
-    recur_back(count);
+    recur_back(count, t & 1);
     for (Index n = 0; n < count; ++n) {
       if (has_seen) unsee(rows[n]);
       if (rows[n].resets) give_start(rows[n]);
@@ -368,19 +368,22 @@ class BackwardRun : Run<Real> {
   }
 
   // The gates' gradients times the recurrent weights: the gradient of what the step saw of the one before.
-  void recur_back(Index count) {
-    if (!has_seen) return multiply_back(count, now->gates_h, dh, outputs * V, true);
-    multiply_back(count, now->gates_h, dseen, seen_blocks * V, false);
-    if (has_both) multiply_back(count, now->gates, dseen_gates, seen_blocks * V, false);
+  // `turned`: from the last panel to the first; to and fro, as in forward.
+  void recur_back(Index count, bool turned) {
+    if (!has_seen) return multiply_back(count, now->gates_h, dh, outputs * V, true, turned);
+    multiply_back(count, now->gates_h, dseen, seen_blocks * V, false, turned);
+    if (has_both) multiply_back(count, now->gates, dseen_gates, seen_blocks * V, false, turned);
   }
 
-  void multiply_back(Index count, Real* gradient, Real* target, Index width, bool adds) {
+  void multiply_back(Index count, Real* gradient, Real* target, Index width, bool adds, bool turned) {
     const Index to_block = team.split == Split::rows ? ceil_div(width, V) : share.last_block;
     const Real* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
-    for (Index j = share.first_block; j < to_block; j += max_vectors) {
+    const Index panels = ceil_div(to_block - share.first_block, max_vectors);
+    for (Index done = 0; done < panels; ++done) {
+      const Index j = share.first_block + (turned ? panels - 1 - done : done) * max_vectors;
       const int vectors = int(smaller(max_vectors, to_block - j));
       for (Index s = 0; s < at.J; s += deep_blocks) {
         const Index blocks_deep = smaller(deep_blocks, at.J - s);

@@ -22,7 +22,7 @@ class ForwardRun : Run<Real> {
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f)) {
+      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f)), is_plain(asks_little(f)) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     if (!f.saved) shared.take(computed.size);
@@ -140,11 +140,16 @@ class ForwardRun : Run<Real> {
     }
     const Cut cut(count);
     // Few rows: two blocks at once, lest each sum wait for the one before.
-    const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1;
-    for (Index j = share.first_block; j < share.last_block;) {
+    const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1, groups = ceil_div(share.last_block - share.first_block, pair);
+    // To and fro: where a cache does not hold all weights, the next step begins with those that it still has.
+    const bool turned = t & 1;
+    for (Index done = 0; done < groups; ++done) {
+      const Index j = share.first_block + (turned ? groups - 1 - done : done) * pair;
       const int panels = int(smaller(pair, share.last_block - j));
-      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) recur(rows + n, cut.rows(tile), j, panels, tile);
-      j += panels;
+      const Index ahead = turned ? j - pair : j + pair;
+      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
+        recur(rows + n, cut.rows(tile), j, panels, tile, ahead);
+      }
     }
     if (cell.layer_norm) {
       for (Index n = 0; n < count; ++n) finish_normed(rows[n]);
@@ -167,7 +172,7 @@ class ForwardRun : Run<Real> {
   }
 
   // The recurrent product of a tile of rows and one or two blocks, and what follows from it.
-  void recur(const RowAt<Real>* tile, int count, Index j, int panels, Index number) {
+  void recur(const RowAt<Real>* tile, int count, Index j, int panels, Index number, Index ahead) {
     const Real* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
@@ -179,17 +184,10 @@ class ForwardRun : Run<Real> {
     }
     const Index panel = at.recurrent * at.width, block = computed.pairs * at.width;
     const Real* weight = weights.recurrent + j * panel;
-    const Real* next = weight + panels * panel + number * at.recurrent * V;  // each tile fetches a part
+    const Real* next = weights.recurrent + ahead * panel + number * at.recurrent * V;  // each tile fetches a part
     if (!cell.layer_norm) {
       row_tile_for<Real>(count, at.blocks, panels)(a, 1, at.recurrent, 0, weight, panel, {from, to, V, block}, next);
-      // First all gates, then all outputs: no row waits for another's long chain of operations.
-      for (int r = 0; r < count; ++r) {
-        for (int p = 0; p < panels; ++p) run_gates(tile[r], j + p);
-      }
-      for (int r = 0; r < count; ++r) {
-        for (int p = 0; p < panels; ++p) run_output(tile[r], j + p);
-      }
-      return;
+      return is_plain ? run_cells<true>(tile, count, j, panels) : run_cells<false>(tile, count, j, panels);
     }
     row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.R, 0, weight, 0, {from, to, V, 0}, next);
     if (!cell.gate_recurrence) return;
@@ -201,25 +199,52 @@ class ForwardRun : Run<Real> {
                                             {from, to, V, 0}, next);
   }
 
+  // Is this a cell of all gates and activations, of which nothing else is asked?  The questions that options raise are
+  // then answered when the kernel is compiled (`PLAIN`): with half the instructions a row, the chains of more rows
+  // overlap.
+  static bool asks_little(const Forward<Real>& f) {
+    const Cell& c = f.cell;
+    const bool whole = c.input_gate && c.forget_gate && c.output_gate && !c.coupled;
+    const bool more = c.peepholes || c.gate_recurrence || c.layer_norm || c.projection || c.zoneout_h > 0 ||
+                      c.zoneout_c > 0 || f.activity[0];
+    return whole && c.input_activation && c.output_activation && !more;
+  }
+
+  // What follows from the recurrent product.  First all gates, then all outputs: no row waits for another's long chain
+  // of operations.
+  template <bool PLAIN>
+  void run_cells(const RowAt<Real>* tile, int count, Index j, int panels) {
+    for (int r = 0; r < count; ++r) {
+      for (int p = 0; p < panels; ++p) run_gates<PLAIN>(tile[r], j + p);
+    }
+    for (int r = 0; r < count; ++r) {
+      for (int p = 0; p < panels; ++p) run_output<PLAIN>(tile[r], j + p);
+    }
+  }
+
   // Gates before activation -> gates and cell of one row's block of units.
+  template <bool PLAIN>
   void run_gates(const RowAt<Real>& row, Index j) {
+    const auto block = [&](int part) { return PLAIN ? part : at.block[part]; };
+    const bool peepholes = !PLAIN && cell.peepholes;
     Real* memory = gates(j, row.number);
     const Vec<Real> one = all(Real(1));
     Vec<Real> a[4];
-    for (int part = 0; part < 4; ++part) a[part] = at.block[part] < 0 ? one : load(memory + at.block[part] * V);
+    for (int part = 0; part < 4; ++part) a[part] = block(part) < 0 ? one : load(memory + block(part) * V);
     const Vec<Real> before = load(row.c_before + j * row.c_stride);
     const Real* p = weights.peephole + j * 3 * V;
     Vec<Real> i = one, fg = one, o = one;
-    if (at.block[0] >= 0) i = sigmoid<Real>(cell.peepholes ? fma(load(p), before, a[0]) : a[0]);
-    if (cell.coupled) fg = one - i;
-    if (at.block[1] >= 0) fg = sigmoid<Real>(cell.peepholes ? fma(load(p + V), before, a[1]) : a[1]);
-    const Vec<Real> g = cell.input_activation ? tanh<Real>(a[2]) : a[2];
+    if (block(0) >= 0) i = sigmoid<Real>(peepholes ? fma(load(p), before, a[0]) : a[0]);
+    if (!PLAIN && cell.coupled) fg = one - i;
+    if (block(1) >= 0) fg = sigmoid<Real>(peepholes ? fma(load(p + V), before, a[1]) : a[1]);
+    const Vec<Real> g = PLAIN || cell.input_activation ? tanh<Real>(a[2]) : a[2];
     const Vec<Real> fresh = fma(fg, before, i * g);
-    if (at.block[3] >= 0) o = sigmoid<Real>(cell.peepholes ? fma(load(p + 2 * V), fresh, a[3]) : a[3]);
+    if (block(3) >= 0) o = sigmoid<Real>(peepholes ? fma(load(p + 2 * V), fresh, a[3]) : a[3]);
     const Vec<Real> values[4] = {i, fg, g, o};
     for (int part = 0; part < 4; ++part) {
-      if (at.block[part] >= 0) store(memory + at.block[part] * V, values[part]);
+      if (block(part) >= 0) store(memory + block(part) * V, values[part]);
     }
+    if constexpr (PLAIN) return store(row.c_after + j * row.c_after_stride, fresh);
     Vec<Real> c = fresh;
     if (computed.fresh) store(computed.fresh + (j * computed.pairs + row.number) * V, fresh);
     zoneout.draw(j, row.number, row.caller, row.step);
@@ -230,7 +255,13 @@ class ForwardRun : Run<Real> {
   }
 
   // o * tanh(u), and h of it unless there is a projection yet to come.
+  template <bool PLAIN>
   void run_output(const RowAt<Real>& row, Index j) {
+    if constexpr (PLAIN) {
+      const Vec<Real> u = tanh<Real>(load(row.c_after + j * row.c_after_stride));
+      const Vec<Real> o = load(gates(j, row.number) + 3 * V);
+      return store(pairs.at(f.y, row.step, row.row) + j * V, u * o, at.units(j));
+    }
     const Index where = (j * computed.pairs + row.number) * V;
     Vec<Real> u;
     if (cell.layer_norm) {
@@ -280,12 +311,12 @@ class ForwardRun : Run<Real> {
         const Vec<Real> total = fma(load(h + v * V), load(weights.norm_hh + w), a);
         store(to + v * V, cell.gate_recurrence ? load(to + v * V) + total : total);
       }
-      run_gates(row, j);
+      run_gates<false>(row, j);
       const Index where = (j * computed.pairs + row.number) * V;
       store(computed.normed_c + where, load(computed.fresh + where));
     }
     computed.spread_c[row.number] = normalise(computed.normed_c + row.number * V, 1);
-    for (Index j = 0; j < at.J; ++j) run_output(row, j);
+    for (Index j = 0; j < at.J; ++j) run_output<false>(row, j);
   }
 
   void project(Index count) {
@@ -338,6 +369,7 @@ class ForwardRun : Run<Real> {
 
   const Packed<Real> weights;
   const Index chunk;  // steps
+  const bool is_plain;
   Index base = 0;  // the number of the first pair in `computed`
   Real *gates_before, *projected, *zeros;
   RowAt<Real>* rows;

@@ -118,6 +118,26 @@ inline void hold(V& value) {
 #endif
 }
 
+// a, but at most (at least) the limit; a NaN stays one: these instructions give their second operand then.
+template <class V>
+inline V at_most(V a, V limit) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a[0]) == 4) return (V)_mm512_maskz_min_ps(0xffff, (__m512)limit, (__m512)a);
+  else return (V)_mm512_maskz_min_pd(0xff, (__m512d)limit, (__m512d)a);
+#else
+  return limit < a ? limit : a;
+#endif
+}
+template <class V>
+inline V at_least(V a, V limit) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a[0]) == 4) return (V)_mm512_maskz_max_ps(0xffff, (__m512)limit, (__m512)a);
+  else return (V)_mm512_maskz_max_pd(0xff, (__m512d)limit, (__m512d)a);
+#else
+  return limit > a ? limit : a;
+#endif
+}
+
 // 1 / a for a >= 1, to about an ulp.
 template <class V>
 inline V reciprocal(V a) {

@@ -16,7 +16,8 @@ constexpr Index chain = 128;  // products in a partial sum, at most
 
 #define FORETELL_UNROLL _Pragma("GCC unroll 8")
 
-// Where a tile's sums begin and end: a pointer for each row, and the strides of vectors and panels in both.
+// Where a tile's sums begin and end: a pointer for each row, and the strides of vectors and panels in both.  It goes
+// by reference: a copy is one wide load of narrow stores just made, which has to wait for them (7 % at H = 128).
 template <class Real>
 struct Sums {
   const Real* const* from;
@@ -29,7 +30,7 @@ struct Sums {
 // product is fetched into L2 from `next` on, where the weights of the tiles to come lie.
 template <class Real, int ROWS, int VECTORS, int PANELS>
 inline void row_tile(const Real* const* a, Index segments, Index length, Index stride, const Real* b, Index b_panel,
-                     Sums<Real> sums, const Real* next) {
+                     const Sums<Real>& sums, const Real* next) {
   constexpr int V = lanes<Real>;
   const Real* rows[ROWS];
   FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = a[r];
@@ -98,7 +99,7 @@ inline void column_tile(const Real* const* a, Index column, Index length, const 
 }
 
 template <class Real>
-using RowTile = void (*)(const Real* const*, Index, Index, Index, const Real*, Index, Sums<Real>, const Real*);
+using RowTile = void (*)(const Real* const*, Index, Index, Index, const Real*, Index, const Sums<Real>&, const Real*);
 template <class Real>
 using ColumnTile = void (*)(const Real* const*, Index, Index, const Real*, Real*, Index);
 
