@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from foretell.lstm import LSTM
 
@@ -164,3 +165,30 @@ def test_the_same_call_twice_is_the_same(large, on_threads):
     x.requires_grad_()
     first = on_threads(2, lambda: outputs_and_gradients(layer, x))
     assert same(on_threads(2, lambda: outputs_and_gradients(layer, x)), first)
+
+
+def test_packed_rows_are_the_rows_of_a_padded_batch(layer):
+    torch.manual_seed(0)
+    lengths = torch.tensor([7, 5, 5, 2, 1])  # falling, so that both number their pairs of step and row alike
+    x = torch.randn(7, 5, 9, dtype=layer.weight_ih_l0.dtype)
+
+    def outcome(feed: Callable[[torch.Tensor], Any]) -> Any:
+        torch.manual_seed(1)
+        leaf = x.clone().requires_grad_()
+        y, state = feed(leaf)
+        sum((part * part).sum() for part in (y, *state)).backward()
+        gradients = [parameter.grad for parameter in layer.parameters() if parameter.grad is not None]
+        layer.zero_grad()
+        return y, state, leaf.grad, gradients
+
+    def padded(leaf: torch.Tensor) -> Any:
+        y, state = layer(leaf, lengths=lengths)
+        return pack_padded_sequence(y, lengths).data, state
+
+    def packed(leaf: torch.Tensor) -> Any:
+        y, state = layer(pack_padded_sequence(leaf, lengths))
+        return y.data, state
+
+    for training in (False, True):
+        layer.train(training)
+        assert same(outcome(packed), outcome(padded))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from foretell.lstm import LSTM
 
@@ -68,6 +69,21 @@ def test_gradients_of_gradients(options, make):
 def test_gradients_of_gradients_of_ragged_rows_in_both_directions(settings, make):
     layer = make(2, 3, bidirectional=True, **settings).train()
     assert torch.autograd.gradgradcheck(*as_function(layer, 3, 3, **ragged(3, 3)), fast_mode=True)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_gradients_of_gradients_of_packed_rows(bidirectional, make):
+    layer = make(2, 3, 2, bidirectional=bidirectional)
+    call, (x, *values) = as_function(layer, 4, 3)
+    lengths = torch.tensor([2, 4, 1])
+
+    def packed(x, *values):
+        rows = pack_padded_sequence(x, lengths, enforce_sorted=False)
+        y, *state = call(rows, *values)
+        return (y.data, *state)
+
+    assert torch.autograd.gradcheck(packed, (x, *values), fast_mode=True)
+    assert torch.autograd.gradgradcheck(packed, (x, *values), fast_mode=True)
 
 
 SHAPES = [(100, 1, 1, 16), (30, 4, 8, 32), (20, 9, 17, 33), (12, 16, 100, 100), (8, 5, 64, 200)]

@@ -29,6 +29,8 @@ def _native_supports(request: Request) -> bool:
     if _asks_for_definition() or not _has_core() or request.x.device.type != "cpu" or not request.x.numel():
         return False
     turned = request.noise is not None and request.noise.is_backward
+    if request.batch_sizes is not None and is_transformed():  # graphs have room for every row of every step
+        return False
     return not turned and not (request.record and (is_transformed() or fused.needs_gradients(request)))
 
 
@@ -55,6 +57,9 @@ def _torch_supports(request: Request) -> bool:
 
 
 def _torch_run(request: Request) -> Answer:
+    if request.batch_sizes is not None:
+        y, h, c = torch.lstm(request.x, request.batch_sizes, request.state, *_torch_arguments(request))
+        return Answer(y, (h, c))
     if request.lengths is not None:
         return _torch_run_ragged(request, request.lengths)
     y, h, c = torch.lstm(request.x, request.state, *_torch_arguments(request), False)
@@ -83,7 +88,7 @@ def _torch_arguments(request: Request) -> tuple[list[Tensor], bool, int, float, 
 
 
 def _definition_supports(request: Request) -> bool:
-    return len(request.weights) == 1
+    return len(request.weights) == 1 and request.batch_sizes is None
 
 
 BACKENDS = (

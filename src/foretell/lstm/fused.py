@@ -14,7 +14,7 @@ from torch import Tensor
 from foretell.lstm import kernels, library
 from foretell.lstm.definition import Weights
 from foretell.lstm.kernels import Gradients
-from foretell.lstm.parts import run_both, run_definition
+from foretell.lstm.parts import Run, run_both, run_definition, run_padded
 from foretell.lstm.request import Answer, Request
 from foretell.lstm.transforms import is_transformed
 
@@ -122,7 +122,8 @@ def _differentiate(
     # Views, lest one input that was made from another counts that way twice.
     views = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
     request = frame.fill(views)
-    answer = run_both(request, run_definition) if request.directions == 2 else run_definition(request)
+    run: Run = (lambda one: run_both(one, run_definition)) if request.directions == 2 else run_definition
+    answer = run(request) if request.batch_sizes is None else run_padded(request, run)
     pairs = [(out, grad) for out, grad in zip((answer.y, *answer.state), outer, strict=True) if grad is not None]
     inputs = [view for view, wanted in zip(views, needed, strict=True) if wanted and view is not None]
     outputs, gradients = zip(*pairs, strict=True)

@@ -29,7 +29,7 @@ LINE = 64  # bytes: the parts of what is saved, and a vector of the widest instr
 class Outcome:
     """What a run gives. `saved` [D,...] is what backward has to know, in a layout of the kernels' own."""
 
-    y: Tensor  # [T,B,DR]
+    y: Tensor  # [T,B,DR], or [N,DR]
     state: State
     saved: Tensor | None
     activity: tuple[Activity, ...]
@@ -76,15 +76,15 @@ def _is_dense(request: Request, kind: torch.dtype) -> bool:
 
 def allocate_outputs(request: Request) -> tuple[Tensor, State]:
     """Room for y and the final state."""
-    y = _like(request.x, request.directions * request.state[0].shape[-1], request.lengths)
+    y = _like_x(request, request.directions * request.state[0].shape[-1])
     return y, tuple(torch.empty_like(part) for part in request.state)
 
 
 def allocate_saved(request: Request) -> Tensor:
     """Room for what the active instruction set saves of the rows as long as they are."""
-    time, batch = request.x.shape[:2]
     is_double, has_mask = request.x.dtype == torch.float64, request.locked[0] is not None
-    size = _core().saved_size(is_double, _cell(request), time, batch, _address(request.lengths), has_mask)
+    lengths = _address(request.lengths)
+    size = _core().saved_size(is_double, _cell(request), request.time, request.batch, lengths, has_mask)
     if not size:
         return request.x.new_empty(request.directions, 0)
     memory = _core().Memory(request.directions * size * request.x.itemsize)
@@ -93,8 +93,8 @@ def allocate_saved(request: Request) -> Tensor:
 
 def allocate_room(request: Request, room: int) -> Tensor:
     """As `allocate_saved`, but by `room_of_pairs`, for any lengths; memory that nobody writes to costs nothing."""
-    time, batch = request.x.shape[:2]
-    return request.x.new_empty(request.directions, (time * batch + LINE - 1) // LINE * room)
+    pairs = request.time * request.batch
+    return request.x.new_empty(request.directions, (pairs + LINE - 1) // LINE * room)
 
 
 def room_of_pairs(request: Request) -> int:
@@ -111,7 +111,7 @@ def room_of_pairs(request: Request) -> int:
 
 def allocate_gradients(request: Request, wanted: Gradients) -> Gradients:
     """Room for the gradients of those parts that are wanted. A start gathers what every reset adds to it."""
-    x = None if wanted.x is None else _like_x(request)
+    x = None if wanted.x is None else _like_x(request, request.x.shape[-1])
     weights = tuple(
         tuple(None if part is None else torch.empty_like(part) for part in parts) for parts in wanted.weights
     )
@@ -140,12 +140,12 @@ def backward(
 ) -> Gradients:
     """The gradients of those parts that are not None in `wanted`, after a `forward` that saved.
 
-    dy [T,B,DR] and dstate, as the request's state, are the gradients of its outcome; None is 0.
+    dy, as y, and dstate, as the request's state, are the gradients of its outcome; None is 0.
     """
     dy = None if dy is None else _features_together(dy)
     dstate = [None if part is None else part.contiguous() for part in dstate]
     found = allocate_gradients(request, wanted)
-    dx = [] if found.x is None else [found.x, *(_like_x(request) for _ in request.weights[1:])]
+    dx = [] if found.x is None else [found.x, *(_like_x(request, found.x.shape[-1]) for _ in request.weights[1:])]
     directions = []
     for number in range(request.directions):
         parts = [*_inputs(request, number), *[None] * STATE_PARTS, saved[number], *[None] * ACTIVITY_PARTS]
@@ -208,17 +208,16 @@ def _features_together(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _like(x: Tensor, width: int, lengths: Tensor | None) -> Tensor:
-    """[T,B,width] laid out as x, rows or steps first; 0 where rows may have ended, for the kernels skip that."""
-    make = torch.empty if lengths is None else torch.zeros
+def _like_x(request: Request, width: int) -> Tensor:
+    """Packed as x, or [T,B,width], rows or steps first as in x; 0 where rows may have ended, for kernels skip that."""
+    x = request.x
+    if request.batch_sizes is not None:
+        return x.new_empty(len(x), width)
+    make = torch.empty if request.lengths is None else torch.zeros
     time, batch = x.shape[:2]
     if x.stride(0) < x.stride(1):
         return make(batch, time, width, dtype=x.dtype).transpose(0, 1)
     return make(time, batch, width, dtype=x.dtype)
-
-
-def _like_x(request: Request) -> Tensor:
-    return _like(request.x, request.x.shape[-1], request.lengths)
 
 
 @constant_in_graphs
@@ -256,21 +255,23 @@ def _address(part: Tensor | None) -> int:
 
 
 def _strided(part: Tensor | None) -> list[int]:
-    return [0, 0, 0] if part is None else [part.data_ptr(), part.stride(0), part.stride(1)]
+    """Address, and strides of a step and of a row; packed steps have none."""
+    if part is None:
+        return [0, 0, 0]
+    return [part.data_ptr(), part.stride(0) if part.dim() == 3 else 0, part.stride(-2)]
 
 
 def _call(request: Request, y: Tensor) -> Any:
-    x, noise = request.x, request.noise
-    time, batch = x.shape[:2]
+    noise = request.noise
     return _core().Call(
-        time,
-        batch,
-        False,
+        request.time,
+        request.batch,
+        request.batch_sizes is not None,
         _address(request.lengths),
         _address(request.reset),
         0 if noise is None else int(noise.seed),
         0 if noise is None else noise.sequence,
-        *_strided(x),
+        *_strided(request.x),
         *_strided(y),
         torch.get_num_threads(),
     )

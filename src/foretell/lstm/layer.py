@@ -6,7 +6,7 @@ from typing import Any, Self, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from foretell import native
 from foretell.errors import InputError, require
@@ -209,21 +209,24 @@ class LSTM(nn.Module):
             hx = tuple(part[:, None] for part in hx) if x.dim() == 2 else hx
         if lengths is not None and x.dim() == 2:
             raise InputError("LSTM: lengths belong to batched input; cut the unbatched input to its length instead.")
-        return self._run(self._time_first(x, unbatched=x.dim() == 2), hx, lengths, reset, record)
+        x = self._time_first(x, unbatched=x.dim() == 2)
+        if lengths is not None:
+            lengths = arguments.check_lengths("LSTM", lengths, x.shape[0], x.shape[1], x.device)
+        return self._run(x, x.shape[1], hx, lengths, reset=reset, record=record)
 
     def _run(
         self,
         x: Tensor,
+        batch: int,
         hx: State | None,
-        lengths: Tensor | Sequence[int] | None,
-        reset: Tensor | None,
-        record: bool,
+        lengths: Tensor | None,
+        *,
+        batch_sizes: Tensor | None = None,
+        reset: Tensor | None = None,
+        record: bool = False,
     ) -> Answer:
-        time, batch = x.shape[:2]
-        if lengths is not None:
-            lengths = arguments.check_lengths("LSTM", lengths, time, batch, x.device)
         weights = [drop_weights(self._weights(n), self.options, self.training) for n in range(self._sequences)]
-        locked = [draw_locked(self.options, self.training, x, self._output) for _ in range(self._sequences)]
+        locked = [draw_locked(self.options, self.training, x, (batch, self._output)) for n in range(self._sequences)]
         request = Request(
             x=x,
             state=self._start(batch, x) if hx is None else hx,
@@ -234,6 +237,7 @@ class LSTM(nn.Module):
             directions=self._directions,
             dropout=self.dropout if self.training else 0.0,
             lengths=lengths,
+            batch_sizes=batch_sizes,
             reset=reset,
             start=None if reset is None else self._start(batch, x),
             record=record,
@@ -246,14 +250,16 @@ class LSTM(nn.Module):
         if lengths is not None or reset is not None:
             raise InputError("LSTM: a PackedSequence has its own lengths and no reset; give lengths= with dense input.")
         arguments.check_input("LSTM", x.data, self.input_size, self.weight_ih_l0, (2, 2))
-        dense, steps = pad_packed_sequence(PackedSequence(x.data, x.batch_sizes))  # in the order of its rows
+        batch = int(x.batch_sizes[0])
         if hx is not None:
-            hx = arguments.check_state("LSTM", hx, self._widths(), dense, S=self._sequences, B=dense.shape[1])
+            hx = arguments.check_state("LSTM", hx, self._widths(), x.data, S=self._sequences, B=batch)
             hx = _permute(hx, x.sorted_indices)
-        answer = self._run(dense, hx, steps, None, record=False)
-        y = pack_padded_sequence(answer.y, steps)
+        rows = torch.arange(batch)
+        lengths = (len(x.batch_sizes) - torch.searchsorted(x.batch_sizes.flip(0), rows, right=True)).to(x.data.device)
+        answer = self._run(x.data, batch, hx, lengths, batch_sizes=x.batch_sizes)
         state = _permute(_as_autocast(answer.state), x.unsorted_indices)
-        return PackedSequence(_as_autocast((y.data,))[0], x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
+        (y,) = _as_autocast((answer.y,))
+        return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
 
     def _time_first(self, values: Tensor, unbatched: bool) -> Tensor:
         """[T,...], [T,B,...] or [B,T,...] -> [T,B,...]."""

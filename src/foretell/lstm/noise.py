@@ -39,11 +39,11 @@ def draw_noise(options: Options, training: bool) -> Noise | None:
     return Noise(torch.randint(SEEDS, ()))
 
 
-def draw_locked(options: Options, training: bool, x: Tensor, output: int) -> Tensor | None:
-    """The recurrent dropout [B,R] of one sequence, the same for all steps, for x [T,B,...]."""
+def draw_locked(options: Options, training: bool, x: Tensor, shape: tuple[int, int]) -> Tensor | None:
+    """The recurrent dropout [B,R] of one sequence, the same for all steps, of x's kind."""
     if not (training and options.recurrent_dropout):
         return None
-    return functional.dropout(x.new_ones(x.shape[1], output), options.recurrent_dropout)
+    return functional.dropout(x.new_ones(shape), options.recurrent_dropout)
 
 
 def drop_weights(weights: Weights, options: Options, training: bool) -> Weights:

@@ -1,7 +1,8 @@
 """The seam: the layer asks `run` for a stack of layers and never knows which backend answers.
 
-A request goes whole to the first backend that supports it. If none does, it is cut into its layers, a layer
-into its directions, and each part goes through `run` again; so a new backend need only say what it supports.
+A request goes whole to the first backend that supports it. If none does, packed rows are padded, a request is cut
+into its layers, a layer into its directions, and each part goes through `run` again; so a new backend need only say
+what it supports.
 A request for one layer in one direction always runs forward in time: the reversal is done here.
 """
 
@@ -16,7 +17,7 @@ from foretell.errors import InputError, require_known
 from foretell.lstm.backends import BACKENDS
 from foretell.lstm.definition import Masks, State, Weights, lstm_step, project_input, state_after
 from foretell.lstm.options import Options
-from foretell.lstm.parts import run_both, run_layers
+from foretell.lstm.parts import run_both, run_layers, run_padded
 from foretell.lstm.request import Answer, Request
 from foretell.lstm.transforms import constant_in_graphs, is_transformed
 
@@ -55,6 +56,8 @@ def run(request: Request) -> Answer:
     for backend in BACKENDS:
         if forced in (None, backend.name) and backend.supports(request):
             return backend.run(request)
+    if request.batch_sizes is not None:
+        return run_padded(request, run)
     if request.layers > 1:
         return run_layers(request, run)
     if request.directions > 1:

@@ -7,6 +7,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from foretell.lstm.definition import Activity, Masks, State, lstm_sequence
 from foretell.lstm.noise import zoneout_masks
@@ -35,6 +36,14 @@ def run_both(request: Request, run: Run) -> Answer:
     activity = tuple(Activity(*(_reverse(part, lengths) for part in one)) for one in backward.activity)
     backward = Answer(_reverse(backward.y, lengths), backward.state, activity)
     return Answer(torch.cat([forward.y, backward.y], dim=-1), *_join([forward, backward]))
+
+
+def run_padded(request: Request, run: Run) -> Answer:
+    """A packed request as one with `lengths`, its outputs packed again."""
+    assert request.batch_sizes is not None
+    x, lengths = pad_packed_sequence(PackedSequence(request.x, request.batch_sizes))
+    answer = run(replace(request, x=x, batch_sizes=None))
+    return replace(answer, y=pack_padded_sequence(answer.y, lengths).data)
 
 
 def run_definition(request: Request) -> Answer:

@@ -14,7 +14,7 @@ from foretell.lstm.options import Options
 class Request:
     """Run L layers in D directions over x: S = L * D sequences, layer by layer, forward before backward."""
 
-    x: Tensor  # [T,B,I]; what lies beyond a row's length may be anything
+    x: Tensor  # [T,B,I]; what lies beyond a row's length may be anything; or packed, [N,I]
     state: State  # (h [S,B,R], c [S,B,H]), and with gate recurrence the gates [S,B,nH]
     weights: tuple[Weights, ...]  # S of them
     locked: tuple[Tensor | None, ...]  # S of them: recurrent dropout [B,R], 0 or 1 / (1 - p)
@@ -23,9 +23,18 @@ class Request:
     directions: int = 1
     dropout: float = 0.0  # between layers; 0 unless training
     lengths: Tensor | None = None  # [B], on x's device
+    batch_sizes: Tensor | None = None  # [T] on the CPU: x and y are packed as in a PackedSequence, and lengths fall
     reset: Tensor | None = None  # [T,B]
     start: State | None = None  # what a reset goes back to, as `state`; there whenever `reset` is
     record: bool = False  # is the activity of every step wanted?
+
+    @property
+    def time(self) -> int:
+        return (self.x if self.batch_sizes is None else self.batch_sizes).shape[0]  # a graph keeps it for a symbol
+
+    @property
+    def batch(self) -> int:
+        return self.state[0].shape[1]
 
     @property
     def layers(self) -> int:
@@ -59,6 +68,6 @@ class Request:
 class Answer:
     """The outputs, zero beyond a row's length; the state at each row's end; on request every activity."""
 
-    y: Tensor  # [T,B,DR]
+    y: Tensor  # [T,B,DR], or [N,DR]
     state: State  # as Request.state
     activity: tuple[Activity, ...] = ()  # S of them, each [T,B,...]
