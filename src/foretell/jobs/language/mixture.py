@@ -41,7 +41,8 @@ class Mixture:
 
     def of_text(self, own: Floats, tokens: Tokens, first: int) -> Floats:
         """ln p of the tokens from place `first` on, given the network's; 0 stays 0 for what begins a document."""
-        mixed = _mixed(own, _of_ngrams(self.ngrams, tokens, first, self.order), self.share)
+        other = _of_ngrams(self.ngrams, tokens, first, self.order)
+        mixed = np.logaddexp(own + np.log1p(-self.share), other + np.log(self.share))
         return np.where(tokens[first:] == self.size, 0, mixed).astype(np.float32)
 
     def of_next(self, own: Floats, before: Sequence[int]) -> Floats:
@@ -90,8 +91,3 @@ def _of_ngrams(ngrams: NGrams, tokens: Tokens, first: int, order: int) -> NDArra
     begin = max(0, first - order)  # nothing before it is looked at
     found: NDArray[np.float64] = ngrams.log_probabilities(tokens[begin:], first - begin)[order - 1]
     return found
-
-
-def _mixed(own: Floats, other: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    mixed: NDArray[np.float64] = np.logaddexp(own + np.log1p(-share), other + np.log(share))
-    return mixed
