@@ -146,7 +146,7 @@ class ForwardRun : Run<Real> {
     for (Index done = 0; done < groups; ++done) {
       const Index j = share.first_block + (turned ? groups - 1 - done : done) * pair;
       const int panels = int(smaller(pair, share.last_block - j));
-      const Index ahead = turned ? j - pair : j + pair;
+      const Index ahead = turned ? larger(j - pair, share.first_block) : smaller(j + pair, share.last_block - 1);
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
         recur(rows + n, cut.rows(tile), j, panels, tile, ahead);
       }

@@ -2,6 +2,7 @@
 
 import time as clock
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -202,13 +203,16 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
     def explain(self, data: Source | None = None, *, text: str | list[str] | None = None) -> TextExplanation:
         """What the units carry and what surprises the model, over the first 4,096 tokens of the held-out text.
 
-        With `data` or `text`, of that text; of a model without held-out text, of the validation part.
+        With `data` or `text`, of that text; of a model without held-out text, of the validation part, which the
+        n-grams have seen, so that the network alone is surprised.
         """
         model = self._fitted()
         if data is not None or text is not None:
             return explain(model, whole(_documents(data, text, "explain")[0], model.tokenizer).tokens)
         corpus = self._own_corpus("explain")
-        return explain(model, (corpus.held_out if len(corpus.held_out.tokens) else corpus.validation).tokens)
+        if len(corpus.held_out.tokens):
+            return explain(model, corpus.held_out.tokens)
+        return explain(replace(model, mixture=None), corpus.validation.tokens)
 
     def report(
         self,

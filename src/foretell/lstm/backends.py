@@ -57,12 +57,13 @@ def _torch_supports(request: Request) -> bool:
 
 
 def _torch_run(request: Request) -> Answer:
+    state = tuple(part.contiguous() for part in request.state)  # which cuDNN wants
     if request.batch_sizes is not None:
-        y, h, c = torch.lstm(request.x, request.batch_sizes, request.state, *_torch_arguments(request))
+        y, h, c = torch.lstm(request.x, request.batch_sizes, state, *_torch_arguments(request))
         return Answer(y, (h, c))
     if request.lengths is not None:
         return _torch_run_ragged(request, request.lengths)
-    y, h, c = torch.lstm(request.x, request.state, *_torch_arguments(request), False)
+    y, h, c = torch.lstm(request.x, state, *_torch_arguments(request), False)
     return Answer(y, (h, c))
 
 

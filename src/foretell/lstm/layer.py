@@ -254,7 +254,7 @@ class LSTM(nn.Module):
         if hx is not None:
             hx = arguments.check_state("LSTM", hx, self._widths(), x.data, S=self._sequences, B=batch)
             hx = _permute(hx, x.sorted_indices)
-        rows = torch.arange(batch)
+        rows = torch.arange(batch, device=x.batch_sizes.device)
         lengths = (len(x.batch_sizes) - torch.searchsorted(x.batch_sizes.flip(0), rows, right=True)).to(x.data.device)
         answer = self._run(x.data, batch, hx, lengths, batch_sizes=x.batch_sizes)
         state = _permute(_as_autocast(answer.state), x.unsorted_indices)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from foretell.jobs.language.corpus import Part
 from foretell.jobs.language.model import Model
-from foretell.jobs.language.ngrams import NGrams
+from foretell.jobs.language.ngrams import ORDERS, NGrams
 from foretell.jobs.language.scoring import log_probabilities, log_probabilities_after
 from foretell.jobs.language.stepper import Context
 from foretell.sequences.tokens import token_text
@@ -71,7 +71,9 @@ def _ngrams(model: Model, seen: NDArray[np.int32] | None) -> NGrams | None:
     mixture = model.mixture
     if mixture is not None and (seen is None or len(seen) == len(mixture.tokens)):
         return mixture.ngrams
-    return None if seen is None else NGrams(seen[-MOST:], model.network.config.start)
+    if seen is None:
+        return None
+    return NGrams(seen[-MOST:], model.network.config.start, max(ORDERS, mixture.order if mixture else 0))
 
 
 def _total(logs: NDArray[np.floating]) -> float:

@@ -34,7 +34,7 @@ class Record(JobRecord):
     job: str = JOB
     settings: Settings
     config: LanguageConfig
-    ngrams: NGramRecord | None
+    ngrams: NGramRecord | None = None
     tokenizer: dict[str, Any]
     sources: tuple[str, ...] | None  # files of the text, read again when no other is given
     checksum: str  # of the text
@@ -83,7 +83,8 @@ def load(folder: Path) -> tuple[Record, Model, Context]:
     model = Model(record.settings, tokenizer_from_json(record.tokenizer), network.eval(), mixture)
     parts = below(tensors, "context.")
     state = tuple((parts[f"h.{layer}"], parts[f"c.{layer}"]) for layer in range(record.config.layers))
-    return record, model, Context(state, tuple(parts["recent"].tolist()))
+    recent = parts.get("recent", torch.tensor([record.config.tokens]))  # older folders have neither it nor n-grams
+    return record, model, Context(state, tuple(recent.tolist()))
 
 
 def _smallest(size: int) -> type[np.integer[Any]]:

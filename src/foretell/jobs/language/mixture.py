@@ -58,14 +58,15 @@ def choose_mixture(
 ) -> Mixture | None:
     """The n-grams of the text that is not held out, with the share that suits the validation part best.
 
-    To choose it they are counted without that part. `earlier` are those of a model that is fine-tuned: what they
-    were counted on counts on. None where the settings want none, or where they are of no use.
+    To choose it they are counted on the training part alone. `earlier` are those of a model that is fine-tuned: what
+    they were counted on counts on, unless the new text begins with it. None where the settings want none, or where
+    n-grams are of no use.
     """
     order = LONGEST[settings.tokens] if settings.ngrams is None else settings.ngrams
     if not order:
         return None
     start = network.config.start
-    before = corpus.train.tokens if earlier is None else np.concatenate([earlier.tokens, corpus.train.tokens])
+    before = corpus.train.tokens
     tokens = np.concatenate([before, corpus.validation.tokens[:MOST_VALIDATION]])
     first, seen = len(before), NGrams(before[-MOST:], start, order)
     warm = min(first, WARM_UP + 1)
@@ -73,7 +74,10 @@ def choose_mixture(
     share = best_share(*(part[tokens[first:] != start] for part in (own, _of_ngrams(seen, tokens, first, order))))
     if share < LEAST:
         return None
-    return Mixture(np.concatenate([before, corpus.validation.tokens])[-MOST:], start, order, share)
+    counted = corpus.seen
+    if earlier is not None and not np.array_equal(counted[: len(earlier.tokens)], earlier.tokens):
+        counted = np.concatenate([earlier.tokens, counted])
+    return Mixture(counted[-MOST:], start, order, share)
 
 
 def best_share(own: NDArray[np.floating], other: NDArray[np.floating]) -> float:

@@ -1,4 +1,4 @@
-"""Interpolated n-gram models with modified Kneser-Ney smoothing (Chen & Goodman 1998), orders 1 to 5, in numpy."""
+"""Interpolated n-gram models with modified Kneser-Ney smoothing (Chen & Goodman 1998), of any order, in numpy."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class _Level:
 
     def __init__(self, keys: Integers, counts: Integers, contexts: int, size: int) -> None:
         self.keys, self._size = keys, size
-        self._tokens = keys % size
+        self._tokens = (keys % size).astype(np.int32)
         self._first = np.searchsorted(keys, np.arange(contexts + 1) * size)  # n-gram of each context, and an end
         self.counted = self._counts(counts)
         self.continued: _Counts | None = None  # of the longest n-grams nothing is known

@@ -25,7 +25,7 @@ class Settings(JobSettings):
     tied: bool | None = None  # the softmax shares the weights of the embedding
     softmax: Softmax | None = None
     samples: int = Field(2048, ge=1)  # wrong tokens that a step of the sampled softmax looks at
-    ngrams: int | None = Field(None, ge=0, le=20)  # tokens of the longest one mixed in; 0: the network alone
+    ngrams: int | None = Field(None, ge=0, le=10)  # tokens of the longest one mixed in; 0: the network alone
     dropout: float = Field(0.2, ge=0, lt=1)  # of the outputs of every layer, locked
     input_dropout: float = Field(0.0, ge=0, lt=1)  # of the embedding, locked
     weight_drop: float = Field(0.0, ge=0, lt=1)  # of the recurrent weights
