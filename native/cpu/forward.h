@@ -140,7 +140,8 @@ class ForwardRun : Run<Real> {
     }
     const Cut cut(count);
     // Few rows: two blocks at once, lest each sum wait for the one before.
-    const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1, groups = ceil_div(share.last_block - share.first_block, pair);
+    const Index pair = count <= 2 && !cell.layer_norm ? 2 : 1;
+    const Index groups = ceil_div(share.last_block - share.first_block, pair);
     // To and fro: where a cache does not hold all weights, the next step begins with those that it still has.
     const bool turned = t & 1;
     for (Index done = 0; done < groups; ++done) {

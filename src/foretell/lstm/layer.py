@@ -226,7 +226,7 @@ class LSTM(nn.Module):
         record: bool = False,
     ) -> Answer:
         weights = [drop_weights(self._weights(n), self.options, self.training) for n in range(self._sequences)]
-        locked = [draw_locked(self.options, self.training, x, (batch, self._output)) for n in range(self._sequences)]
+        locked = [draw_locked(self.options, self.training, x, (batch, self._output)) for _ in range(self._sequences)]
         request = Request(
             x=x,
             state=self._start(batch, x) if hx is None else hx,

@@ -11,8 +11,10 @@ from foretell.jobs.language.mixture import Mixture, best_share
 from foretell.jobs.language.ngrams import NGrams
 from foretell.jobs.language.scoring import log_probabilities
 from foretell.jobs.text import LanguageModel
+from foretell.store import read_model, write_model
 
 V = 3
+STAMPS = ("format", "weights_sha256")  # that writing a folder adds
 streams = st.lists(st.integers(0, V), min_size=12, max_size=80).filter(lambda one: any(token < V for token in one))
 
 
@@ -89,6 +91,21 @@ def test_fine_tuning_keeps_the_text_counted_before(chain, tiny):
     model = LanguageModel(**tiny | {"epochs": 1, "held_out": 0.0}).fit(text=chain(2500))
     model.fit(text="abc" * 500, warm=True)
     assert len(model._model.mixture.tokens) == 2501 + 1501
+
+
+def test_the_baselines_are_of_the_order_that_is_mixed_in(chain, tiny):
+    """After fine-tuning the n-grams mixed in have counted more than the text at hand; the baselines only that."""
+    model = LanguageModel(**tiny | {"epochs": 1}).fit(text=chain(2500))
+    model.fit(text=chain(3000)[::-1], warm=True)
+    assert "7-gram" in model.evaluate().summary["model"]
+
+
+def test_a_folder_from_before_there_were_ngrams_is_read(chain, tiny, tmp_path):
+    model = LanguageModel(**tiny | {"epochs": 1, "ngrams": 0}).fit(text=chain(2500))
+    content, tensors = read_model(model.save(tmp_path))
+    del content["ngrams"], content["settings"]["ngrams"], tensors["context.recent"]
+    write_model(tmp_path, {name: value for name, value in content.items() if name not in STAMPS}, tensors)
+    assert LanguageModel.load(tmp_path).score("abcab").equals(model.score("abcab"))
 
 
 @pytest.mark.parametrize("order", [-1, 11, 2.5])

@@ -36,7 +36,7 @@ class Mixture:
 
     @cached_property
     def ngrams(self) -> NGrams:
-        """Counted when first asked for: about a second a million tokens."""
+        """Counted when first asked for: a second or two a million tokens."""
         return NGrams(self.tokens, self.size, max(self.order, ORDERS))
 
     def of_text(self, own: Floats, tokens: Tokens, first: int) -> Floats:
