@@ -77,7 +77,7 @@ def _samples(contents: TextContents) -> Section:
 
 
 def _training(contents: TextContents) -> Section:
-    text = "Nats a token by epoch; the weights are those of the lowest validation loss. Dropout is off in validation."
+    text = "Nats a token of the LSTM alone; the weights are those of the lowest validation loss. Dropout is off there."
     return section("training", "Training", text, training_chart(contents.training))
 
 
