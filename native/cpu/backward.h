@@ -165,6 +165,12 @@ class BackwardRun : Run<Real> {
       rows[n] = Base::row_at(t, share.row(n), 0);
       if (team.split == Split::rows || team.member == 0) note(rows[n]);
     }
+    if (b.dx.data && !f.rows.packed && (team.split == Split::rows || team.member == 0)) {
+      for (Index n = count; n < share.rows(f.rows.batch); ++n) {
+        Real* dx = pairs.at(b.dx, t, share.row(n));
+        for (Index k = 0; k < at.I; ++k) dx[k] = 0;
+      }
+    }
     if (cell.projection) project_back(count);
     for (Index n = 0; n < count; ++n) {
       if (cell.layer_norm) differentiate_normed(rows[n]);

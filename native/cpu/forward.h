@@ -135,6 +135,7 @@ class ForwardRun : Run<Real> {
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
     for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, share.row(n), base);
+    for (Index n = count; n < share.rows(f.rows.batch); ++n) clear(t, share.row(n));
     if (computed.seen) {
       for (Index n = 0; n < count; ++n) see(rows[n]);
     }
@@ -160,6 +161,23 @@ class ForwardRun : Run<Real> {
       if (f.reverse ? t == 0 : rows[n].row >= pairs.alive(t + 1)) finish(rows[n]);
     }
   }
+
+  // Beyond a row's end, this member's units of its outputs and activity.
+  void clear(Index t, Index row) const {
+    if (!f.rows.packed) {
+      Real* y = pairs.at(f.y, t, row);
+      for (Index k = first_output(); k < last_output(); ++k) y[k] = 0;
+    }
+    if (!f.activity[0]) return;
+    const Index where = (t * f.rows.batch + pairs.caller(row)) * at.H;
+    for (Real* part : f.activity) {
+      for (Index k = share.first_block * V; k < smaller(at.H, share.last_block * V); ++k) part[where + k] = 0;
+    }
+  }
+
+  // The outputs of this member; a projection's are not divided among units.
+  Index first_output() const { return team.split == Split::rows ? 0 : share.first_block * V; }
+  Index last_output() const { return team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V); }
 
   // What the recurrent weights meet: h under its mask, then the gates of the step before.
   void see(const RowAt<Real>& row) const {
@@ -348,9 +366,7 @@ class ForwardRun : Run<Real> {
   // After a row's last step, this member's units of its final state.
   void finish(const RowAt<Real>& row) const {
     const Real* h = pairs.at(f.y, row.step, row.row);
-    const bool whole = team.split == Split::rows;
-    const Index from = whole ? 0 : share.first_block * V, to = whole ? at.R : smaller(at.R, share.last_block * V);
-    for (Index k = from; k < to; ++k) f.final.h[row.caller * at.R + k] = h[k];
+    for (Index k = first_output(); k < last_output(); ++k) f.final.h[row.caller * at.R + k] = h[k];
     for (Index j = share.first_block; j < share.last_block; ++j) {
       store(f.final.c + row.caller * at.H + j * V, load(row.c_after + j * row.c_after_stride), at.units(j));
     }

@@ -160,7 +160,7 @@ class Layer {
     All<Real> found{{"y", gather(f.y, cell.outputs)}};
     for (const auto& part : state_parts<Real>) add(std::string("final ") + part.name, f.final.*part.out, found);
     for (int part = 0; part < 5; ++part) {
-      if (f.activity[part]) found.push_back({activity_names[part], gather_activity(f.activity[part])});
+      add(activity_names[part], f.activity[part], found);
     }
     return found;
   }
@@ -243,27 +243,20 @@ class Layer {
     return lay_out(make(std::max<Index>(sequence_size(width), 1)), width);
   }
 
-  // [T,B,width], with 0 beyond a row's length; checks that nothing else was written.
+  // [T,B,width], what lies beyond a row's length too, where packed rows have nothing; checks that nothing else was
+  // written.
   std::vector<Real> gather(const foretell::Sequence<Real>& sequence, Index width) {
     std::vector<Real> rest(sequence.data, sequence.data + std::max<Index>(sequence_size(width), 1));
     std::vector<Real> found(p.time * p.batch * width);
-    for_each_pair([&](Index t, Index b) {
+    for (Index n = 0; n < p.time * p.batch; ++n) {
+      const Index t = n / p.batch, b = n % p.batch;
+      if (from_.order == Order::packed && t >= p.lengths[b]) continue;
       for (Index k = 0; k < width; ++k) {
-        found[(t * p.batch + b) * width + k] = std::exchange(rest[place(sequence, t, b) + k], poison<Real>());
+        found[n * width + k] = std::exchange(rest[place(sequence, t, b) + k], poison<Real>());
       }
-    });
-    const bool rest_is_untouched = std::ranges::all_of(rest, is_poison<Real>);
-    check(rest_is_untouched, "a sequence is written where it has steps alone:", name().c_str());
-    return found;
-  }
-  std::vector<Real> gather_activity(Real* data) {
-    const Index width = cell.hidden;
-    std::vector<Real> found(data, data + p.time * p.batch * width);
-    for (Index n = 0; n < p.time * p.batch * width; ++n) {
-      if (n / width / p.batch < p.lengths[n / width % p.batch]) continue;
-      check(is_poison(found[n]), "activity is written where there are steps alone:", name().c_str());
-      found[n] = 0;
     }
+    const bool rest_is_untouched = std::ranges::all_of(rest, is_poison<Real>);
+    check(rest_is_untouched, "a sequence is written in its features alone:", name().c_str());
     return found;
   }
   void add(std::string called, Real* data, All<Real>& found) {

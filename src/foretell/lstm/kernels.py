@@ -209,15 +209,14 @@ def _features_together(x: Tensor) -> Tensor:
 
 
 def _like_x(request: Request, width: int) -> Tensor:
-    """Packed as x, or [T,B,width], rows or steps first as in x; 0 where rows may have ended, for kernels skip that."""
+    """Packed as x, or [T,B,width], rows or steps first as in x."""
     x = request.x
     if request.batch_sizes is not None:
         return x.new_empty(len(x), width)
-    make = torch.empty if request.lengths is None else torch.zeros
     time, batch = x.shape[:2]
     if x.stride(0) < x.stride(1):
-        return make(batch, time, width, dtype=x.dtype).transpose(0, 1)
-    return make(time, batch, width, dtype=x.dtype)
+        return x.new_empty(batch, time, width).transpose(0, 1)
+    return x.new_empty(time, batch, width)
 
 
 @constant_in_graphs
@@ -230,8 +229,7 @@ def _room(options: Options, hidden: int, outputs: int, is_double: bool, draws: b
 
 def _allocate_activity(request: Request) -> list[Tensor]:
     shape = (*request.x.shape[:2], request.state[1].shape[-1])
-    make = torch.empty if request.lengths is None else torch.zeros
-    return [make(shape, dtype=request.x.dtype) for _ in range(ACTIVITY_PARTS)]
+    return [request.x.new_empty(shape) for _ in range(ACTIVITY_PARTS)]
 
 
 def _inputs(request: Request, number: int) -> list[Tensor | None]:
