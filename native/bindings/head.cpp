@@ -1,5 +1,4 @@
-// The head and its loss for Python: sizes and addresses come as numbers, checked by the caller
-// (foretell.networks.head_kernel).
+// The head and its loss for Python.  Sizes and tensors are checked by the caller (foretell.networks.head_kernel).
 #include "foretell/head.h"
 
 #include <nanobind/nanobind.h>
@@ -9,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "addresses.h"
 #include "bindings.h"
+#include "tensors.h"
 
 namespace nb = nanobind;
 
@@ -19,14 +18,14 @@ namespace {
 using foretell::HeadLoss;
 using foretell::Index;
 using foretell::Skip;
-using foretell::bindings::Address;
-using foretell::bindings::Addresses;
+using foretell::bindings::memory_of;
+using foretell::bindings::strides_of;
+using foretell::bindings::Tensors;
 
 // sizes: rows, lanes, horizon, quantiles, hidden.  parts and gradients: what the loss reads and writes, in the order of
-// its struct; 0 for what is not there or not wanted.  Each skip: weight, inputs, features, strides, gradient.
+// its struct; None for what is not there or not wanted.  Each skip: weight, inputs, gradient.
 template <class Real>
-std::pair<double, double> run(const std::vector<Index>& sizes, const std::vector<Address>& parts,
-                              const std::vector<Address>& gradients, const std::vector<std::vector<Address>>& skips,
+std::pair<double, double> run(const std::vector<Index>& sizes, nb::handle parts, nb::handle gradients, nb::handle skips,
                               std::uint64_t seed, int least, int threads) {
   HeadLoss<Real> call;
   call.rows = sizes.at(0);
@@ -34,23 +33,25 @@ std::pair<double, double> run(const std::vector<Index>& sizes, const std::vector
   call.horizon = sizes.at(2);
   call.quantiles = sizes.at(3);
   call.hidden = sizes.at(4);
-  Addresses<Real> addresses(parts);
-  for (const Real** part : {&call.values, &call.known, &call.learn, &call.spread, &call.probabilities, &call.outputs,
-                            &call.weight, &call.bias, &call.beside}) {
-    *part = addresses.next();
-  }
-  addresses.end();
-  Addresses<Real> results(gradients);
-  for (Real** part : {&call.d_outputs, &call.d_weight, &call.d_bias, &call.d_beside}) *part = results.next();
-  results.end();
+  Tensors given(parts);
+  given.fill({&call.values, &call.known, &call.learn, &call.spread, &call.probabilities, &call.outputs, &call.weight,
+              &call.bias, &call.beside});
+  given.end();
+  Tensors wanted(gradients);
+  wanted.fill({&call.d_outputs, &call.d_weight, &call.d_bias, &call.d_beside});
+  wanted.end();
   std::vector<Skip<Real>> all;
-  for (const std::vector<Address>& skip : skips) {
-    Addresses<Real> of_skip(skip);
+  for (nb::handle skip : skips) {
+    Tensors of_skip(skip);
     Skip<Real>& one = all.emplace_back();
-    one.weight = of_skip.next();
-    one.inputs = of_skip.next();
-    for (Index* size : {&one.features, &one.feature_stride, &one.row_stride}) *size = Index(of_skip.take());
-    one.gradient = of_skip.next();
+    one.weight = memory_of<const Real>(of_skip.take());
+    const nb::handle inputs = of_skip.take();
+    const std::vector<Index> strides = strides_of(inputs);
+    one.inputs = memory_of<const Real>(inputs);
+    one.features = Index(nb::len(inputs));
+    one.feature_stride = strides.at(0);
+    one.row_stride = strides.at(1);
+    one.gradient = memory_of<Real>(of_skip.take());
     of_skip.end();
   }
   call.skips = all.data();
@@ -65,9 +66,8 @@ std::pair<double, double> run(const std::vector<Index>& sizes, const std::vector
 }  // namespace
 
 void bind_head(nb::module_& module) {
-  module.def("head_loss", [](bool is_double, const std::vector<Index>& sizes, const std::vector<Address>& parts,
-                             const std::vector<Address>& gradients, const std::vector<std::vector<Address>>& skips,
-                             std::uint64_t seed, int least, int threads) {
+  module.def("head_loss", [](bool is_double, const std::vector<Index>& sizes, nb::handle parts, nb::handle gradients,
+                             nb::handle skips, std::uint64_t seed, int least, int threads) {
     return (is_double ? &run<double> : &run<float>)(sizes, parts, gradients, skips, seed, least, threads);
   });
 }

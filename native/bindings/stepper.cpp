@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "addresses.h"
 #include "bindings.h"
+#include "tensors.h"
 
 namespace nb = nanobind;
 
@@ -17,8 +17,8 @@ namespace {
 using foretell::Cell;
 using foretell::Index;
 using foretell::Stepper;
-using foretell::bindings::Address;
-using foretell::bindings::Addresses;
+using foretell::bindings::memory_of;
+using foretell::bindings::Tensors;
 
 // An array's memory while this lives.
 class View {
@@ -69,10 +69,17 @@ nb::object step_array(Stepper<Real>& self, nb::handle x) {
   return y;
 }
 
+// For each layer h, c and perhaps the gates.
 template <class Real>
-std::vector<foretell::State<Real>> read_states(const std::vector<std::vector<Address>>& addresses) {
-  std::vector<foretell::State<Real>> states(addresses.size());
-  for (std::size_t l = 0; l < addresses.size(); ++l) Addresses<Real>(addresses[l]).fill(states[l]);
+std::vector<foretell::State<Real>> read_states(nb::handle layers) {
+  std::vector<foretell::State<Real>> states;
+  for (nb::handle layer : layers) {
+    Tensors tensors(layer);
+    foretell::State<Real>& state = states.emplace_back();
+    tensors.fill({&state.h, &state.c});
+    if (!tensors.at_end()) tensors.fill({&state.gates});
+    tensors.end();
+  }
   return states;
 }
 
@@ -81,24 +88,24 @@ void bind(nb::module_& module) {
   using Class = Stepper<Real>;
   nb::class_<Class>(module, Kind<Real>::name)
       .def("__init__",
-           [](Class* self, const std::vector<Cell>& cells, const std::vector<std::vector<Address>>& weights,
-              const std::vector<std::vector<Address>>& states, Index batch, bool residual) {
+           [](Class* self, const std::vector<Cell>& cells, nb::handle weights, nb::handle states, Index batch,
+              bool residual) {
              const auto given = read_states<Real>(states);
+             Tensors all_weights(weights);
              std::vector<typename Class::Layer> layers(cells.size());
              for (std::size_t l = 0; l < cells.size(); ++l) {
                layers[l].cell = cells[l];
                layers[l].state = given.at(l);
-               Addresses<const Real>(weights.at(l)).fill(layers[l].weights);
+               Tensors tensors(all_weights.take());
+               tensors.fill(layers[l].weights);
+               tensors.end();
              }
              new (self) Class(layers, batch, residual);
            })
-      .def("twin", [](const Class& self, const std::vector<std::vector<Address>>& states) {
-        return self.twin(read_states<Real>(states));
-      })
+      .def("twin", [](const Class& self, nb::handle states) { return self.twin(read_states<Real>(states)); })
       .def("step_array", &step_array<Real>, nb::arg().none())
-      .def("step", [](Class& self, Address x, Address y) {
-        self.step(reinterpret_cast<const Real*>(x), reinterpret_cast<Real*>(y));
-      });
+      .def("step",
+           [](Class& self, nb::handle x, nb::handle y) { self.step(memory_of<const Real>(x), memory_of<Real>(y)); });
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ template <class Real>
 class BackwardRun : Run<Real> {
   using Base = Run<Real>;
   using Base::at, Base::cell, Base::computed, Base::f, Base::only, Base::pairs, Base::share, Base::team, Base::V;
-  using Base::zoneout;
+  using Base::units, Base::zoneout;
 
  public:
   BackwardRun(const Backward<Real>& b, Scratch<Real> scratch, const Team& team)
@@ -91,6 +91,7 @@ class BackwardRun : Run<Real> {
     for (Index n = 0; n < max_vectors * V; ++n) zeros[n] = 0;
     Base::load_states();
     load_final();
+    clear_start();
     const Index member = team.member, members = team.members;
     const bool by_rows = team.split == Split::rows;
     // Members that share units pack the panels of their own, else all of them together.
@@ -427,27 +428,34 @@ class BackwardRun : Run<Real> {
   // Where a sequence began from the start state, the gradient goes there.
   void give_start(const RowAt<Real>& row) const {
     const State<Real>& to = b.dstart;
-    const bool by_rows = team.split == Split::rows;
-    const Index begin = share.first_block * V;
-    const Index h_end = by_rows ? at.R : smaller(at.R, share.last_block * V), c_end = smaller(at.H, share.last_block * V);
-    move(dh + row.row * outputs * V + begin, h_end - begin, to.h ? to.h + row.caller * at.R + begin : nullptr);
-    move(dc + row.row * at.J * V + begin, c_end - begin, to.c ? to.c + row.caller * at.H + begin : nullptr);
+    const Index h_count = units.output_end - units.begin, c_count = units.cell_end - units.begin;
+    move(dh + row.row * outputs * V + units.begin, h_count, to.h ? to.h + row.caller * at.R + units.begin : nullptr);
+    move(dc + row.row * at.J * V + units.begin, c_count, to.c ? to.c + row.caller * at.H + units.begin : nullptr);
     const Index width = cell.gate_recurrence ? at.gates * at.H : 0;
     if (width) move(dgates_before + row.row * width, width, to.gates ? to.gates + row.caller * width : nullptr);
   }
 
-  void give_states() const {
+  // Of this member's rows and units: to.h[caller, k] = h(row, k), c likewise, and all gates from one row on the next.
+  template <class H, class C, class Gates>
+  void fill_state(const State<Real>& to, const H& h, const C& c, const Gates& gates) const {
+    const Index width = cell.gate_recurrence ? at.gates * at.H : 0;
     for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
-      const Index row = share.row(n), caller = pairs.caller(row), width = at.gates * at.H;
-      const bool by_rows = team.split == Split::rows;
-      const Index begin = share.first_block * V, end = share.last_block * V;
-      const State<Real>& to = b.dinitial;
-      for (Index k = begin; to.h && k < (by_rows ? at.R : smaller(at.R, end)); ++k) {
-        to.h[caller * at.R + k] = dh[row * outputs * V + k];
-      }
-      for (Index k = begin; to.c && k < smaller(at.H, end); ++k) to.c[caller * at.H + k] = dc[row * at.J * V + k];
-      for (Index k = 0; to.gates && k < width; ++k) to.gates[caller * width + k] = dgates_before[row * width + k];
+      const Index row = share.row(n), caller = pairs.caller(row);
+      for (Index k = units.begin; to.h && k < units.output_end; ++k) to.h[caller * at.R + k] = h(row, k);
+      for (Index k = units.begin; to.c && k < units.cell_end; ++k) to.c[caller * at.H + k] = c(row, k);
+      for (Index k = 0; to.gates && k < width; ++k) to.gates[caller * width + k] = gates(row * width + k);
     }
+  }
+
+  void clear_start() const {
+    const auto zero = [](auto...) { return Real(0); };
+    fill_state(b.dstart, zero, zero, zero);
+  }
+
+  void give_states() const {
+    fill_state(
+        b.dinitial, [&](Index row, Index k) { return dh[row * outputs * V + k]; },
+        [&](Index row, Index k) { return dc[row * at.J * V + k]; }, [&](Index k) { return dgates_before[k]; });
   }
 
   void differentiate_inputs(Index count) {

@@ -18,7 +18,7 @@ template <class Real>
 class ForwardRun : Run<Real> {
   using Base = Run<Real>;
   using Base::at, Base::cell, Base::computed, Base::f, Base::initial_c, Base::only, Base::pairs, Base::share;
-  using Base::team, Base::V, Base::zoneout;
+  using Base::team, Base::units, Base::V, Base::zoneout;
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
@@ -166,18 +166,14 @@ class ForwardRun : Run<Real> {
   void clear(Index t, Index row) const {
     if (!f.rows.packed) {
       Real* y = pairs.at(f.y, t, row);
-      for (Index k = first_output(); k < last_output(); ++k) y[k] = 0;
+      for (Index k = units.begin; k < units.output_end; ++k) y[k] = 0;
     }
     if (!f.activity[0]) return;
     const Index where = (t * f.rows.batch + pairs.caller(row)) * at.H;
     for (Real* part : f.activity) {
-      for (Index k = share.first_block * V; k < smaller(at.H, share.last_block * V); ++k) part[where + k] = 0;
+      for (Index k = units.begin; k < units.cell_end; ++k) part[where + k] = 0;
     }
   }
-
-  // The outputs of this member; a projection's are not divided among units.
-  Index first_output() const { return team.split == Split::rows ? 0 : share.first_block * V; }
-  Index last_output() const { return team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V); }
 
   // What the recurrent weights meet: h under its mask, then the gates of the step before.
   void see(const RowAt<Real>& row) const {
@@ -366,7 +362,7 @@ class ForwardRun : Run<Real> {
   // After a row's last step, this member's units of its final state.
   void finish(const RowAt<Real>& row) const {
     const Real* h = pairs.at(f.y, row.step, row.row);
-    for (Index k = first_output(); k < last_output(); ++k) f.final.h[row.caller * at.R + k] = h[k];
+    for (Index k = units.begin; k < units.output_end; ++k) f.final.h[row.caller * at.R + k] = h[k];
     for (Index j = share.first_block; j < share.last_block; ++j) {
       store(f.final.c + row.caller * at.H + j * V, load(row.c_after + j * row.c_after_stride), at.units(j));
     }

@@ -23,6 +23,11 @@ struct RowAt {
   Index c_after_stride;
 };
 
+// The units of rows that a member has; the outputs of a projection are of all of them.
+struct Units {
+  Index begin, output_end, cell_end;
+};
+
 template <class Real>
 class Run {
  public:
@@ -32,6 +37,8 @@ class Run {
   Run(const Forward<Real>& f, const Team& team, Real* scratch)
       : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
         share(team, at.J, f.rows.batch, pairs.is_even()),
+        units{share.first_block * V, team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V),
+              smaller(at.H, share.last_block * V)},
         computed(cell, f.hidden_mask != nullptr, f.saved != nullptr,
                  f.saved ? f.rows.first[f.rows.time] : chunk_steps(f) * f.rows.batch, f.saved ? f.saved : scratch),
         zoneout(f, computed.kept, computed.pairs) {}
@@ -104,6 +111,7 @@ class Run {
   const Pairs pairs;
   const Team& team;
   const Share share;
+  const Units units;
   const Computed<Real> computed;
   const Zoneout<Real> zoneout;
   Real *initial_c, *start_c;  // [J][B][V]

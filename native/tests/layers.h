@@ -146,8 +146,7 @@ class Layer {
     if (all) backward.dx = make_sequence(cell.inputs);
     for (const auto& part : state_parts<Real>) {
       backward.dinitial.*part.out = make(p.initial.*part.from);
-      backward.dstart.*part.out = make(p.start.*part.from);  // which gathers what every reset adds
-      if (p.start.*part.from != Vector()) std::fill_n(backward.dstart.*part.out, (p.start.*part.from).size(), Real(0));
+      backward.dstart.*part.out = make(p.start.*part.from);
     }
     int number = 0;
     for (const auto& part : weight_parts<Real>) {
@@ -159,9 +158,7 @@ class Layer {
     foretell::Forward<Real>& f = backward.forward;
     All<Real> found{{"y", gather(f.y, cell.outputs)}};
     for (const auto& part : state_parts<Real>) add(std::string("final ") + part.name, f.final.*part.out, found);
-    for (int part = 0; part < 5; ++part) {
-      add(activity_names[part], f.activity[part], found);
-    }
+    for (int part = 0; part < 5; ++part) add(activity_names[part], f.activity[part], found);
     return found;
   }
 

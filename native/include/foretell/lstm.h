@@ -7,7 +7,7 @@
 // The rows of a batch come sorted by length, longest first, so that those alive at a step are the first ones, and a
 // pair (step, row) has the number first[t] + row, as in torch's PackedSequence; N is the number of all pairs.
 // All pointers may be unaligned; features are contiguous; strides count elements.  Beyond a row's length activity and,
-// unless packed, y and dx become 0; dstart is added to.
+// unless packed, y and dx become 0.
 #pragma once
 
 #include <cstdint>

@@ -1,15 +1,10 @@
-"""The compiled kernels on tensors: sizes, number types and memory are settled here, before C++ is entered.
-
-What a direction hands over is a list of addresses, 0 for none. The order of the parts is that of
-native/bindings/lstm.cpp: weights, locked mask, state, start, final state, saved, activity; backward adds the
-gradients of y and of the final state, which it reads, and of x, state, start and weights, which it writes.
-"""
+"""The compiled kernels on tensors: sizes, number types and memory are settled here, before C++ is entered."""
 
 import copy
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -20,29 +15,17 @@ from foretell.lstm.options import Options
 from foretell.lstm.request import Request
 from foretell.lstm.transforms import constant_in_graphs
 
-STATE_PARTS = 3  # h, c and the gates of gate recurrence
 ACTIVITY_PARTS = 5  # i, f, g, o, c
 LINE = 64  # bytes: the parts of what is saved, and a vector of the widest instruction set, end at cache lines
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a run gives. `saved` [D,...] is what backward has to know, in a layout of the kernels' own."""
 
     y: Tensor  # [T,B,DR], or [N,DR]
     state: State
     saved: Tensor | None
     activity: tuple[Activity, ...]
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """As the parts of the request; None where not wanted."""
-
-    x: Tensor | None
-    state: tuple[Tensor | None, ...]
-    start: tuple[Tensor | None, ...]
-    weights: tuple[tuple[Tensor | None, ...], ...]
 
 
 def dense(request: Request) -> Request:
@@ -70,21 +53,36 @@ def _is_dense(request: Request, kind: torch.dtype) -> bool:
         return False
     if any(part is not None and not part.is_contiguous() for part in (request.lengths, request.reset)):
         return False
-    groups = (request.state, request.start or (), request.locked, *request.weights)
-    return all(part is None or (part.dtype is kind and part.is_contiguous()) for parts in groups for part in parts)
+    _, *others = request.tensors
+    return all(part is None or (part.dtype is kind and part.is_contiguous()) for part in others)
+
+
+def begin(request: Request) -> Any:
+    """A run over a request made by `dense`, for `forward` and then `backward`: all but the tensors of it."""
+    noise = request.noise
+    return _core().Run(
+        request.x.dtype is torch.float64,
+        _cell(request),
+        request.time,
+        request.batch,
+        request.directions,
+        request.lengths,
+        request.batch_sizes is not None,
+        request.reset,
+        0 if noise is None else int(noise.seed),
+        0 if noise is None else noise.sequence,
+    )
 
 
 def allocate_outputs(request: Request) -> tuple[Tensor, State]:
     """Room for y and the final state."""
-    y = _like_x(request, request.directions * request.state[0].shape[-1])
-    return y, tuple(torch.empty_like(part) for part in request.state)
+    y = _like(request.x, request.directions * request.state[0].shape[-1])
+    return y, tuple(map(torch.empty_like, request.state))
 
 
-def allocate_saved(request: Request) -> Tensor:
+def allocate_saved(request: Request, run: Any) -> Tensor:
     """Room for what the active instruction set saves of the rows as long as they are."""
-    is_double, has_mask = request.x.dtype == torch.float64, request.locked[0] is not None
-    lengths = _address(request.lengths)
-    size = _core().saved_size(is_double, _cell(request), request.time, request.batch, lengths, has_mask)
+    size = run.saved_size(request.locked[0] is not None)
     if not size:
         return request.x.new_empty(request.directions, 0)
     memory = _core().Memory(request.directions * size * request.x.itemsize)
@@ -109,53 +107,43 @@ def room_of_pairs(request: Request) -> int:
     return _room(request.options, hidden, outputs, kind == torch.float64, request.noise is not None, has_mask)
 
 
-def allocate_gradients(request: Request, wanted: Gradients) -> Gradients:
-    """Room for the gradients of those parts that are wanted. A start gathers what every reset adds to it."""
-    x = None if wanted.x is None else _like_x(request, request.x.shape[-1])
-    weights = tuple(
-        tuple(None if part is None else torch.empty_like(part) for part in parts) for parts in wanted.weights
-    )
-    state = tuple(None if part is None else torch.empty_like(part) for part in wanted.state)
-    start = tuple(None if part is None else torch.zeros_like(part) for part in wanted.start)
-    return Gradients(x, state, start, weights)
+def allocate_gradients(tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
+    """Room for the gradients of those of a request's tensors that need one, in their order; masks have none."""
+    x, *others = zip(tensors, needed)  # noqa: B905  # the masks come last
+    found = [torch.empty_like(part) if wanted and part is not None else None for part, wanted in others]
+    return [_like(x[0], x[0].shape[-1]) if x[1] else None, *found]
 
 
-def forward(request: Request, saved: Tensor | None) -> Outcome:
+def forward(request: Request, run: Any, saved: Tensor | None) -> Outcome:
     """Run one layer, in one or both directions, on a request made by `dense`; fill `saved` if it is given."""
     y, state = allocate_outputs(request)
-    cells = [_allocate_activity(request) for _ in request.weights] if request.record else []
-    directions = []
-    for number in range(request.directions):
-        parts = [*_inputs(request, number), *_each(state, number)]
-        parts += [None if saved is None else saved[number], *(cells[number] if cells else [None] * ACTIVITY_PARTS)]
-        directions.append([_address(part) for part in parts])
-    _core().forward(request.x.dtype == torch.float64, _cell(request), _call(request, y), directions)
-    outputs = torch.split(y, request.state[0].shape[-1], dim=-1) if cells else ()
-    activity = tuple(Activity(*parts, output) for parts, output in zip(cells, outputs))  # type: ignore[call-arg]  # noqa: B905
-    return Outcome(y, state, saved, activity)
+    cells = [_allocate_cell(request) for _ in range(ACTIVITY_PARTS * request.directions)] if request.record else ()
+    run.forward(request.tensors, y, state, saved, cells, torch.get_num_threads())
+    return Outcome(y, state, saved, _activity(request, cells, y))
 
 
 def backward(
-    request: Request, y: Tensor, saved: Tensor, dy: Tensor | None, dstate: Sequence[Tensor | None], wanted: Gradients
-) -> Gradients:
-    """The gradients of those parts that are not None in `wanted`, after a `forward` that saved.
+    run: Any,
+    tensors: Sequence[Tensor | None],
+    needed: Sequence[bool],
+    y: Tensor,
+    saved: Tensor,
+    dy: Tensor | None,
+    dstate: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """The gradients of those of a request's tensors that need one, but for the masks, after a `forward` that saved.
 
     dy, as y, and dstate, as the request's state, are the gradients of its outcome; None is 0.
     """
+    found = allocate_gradients(tensors, needed)
+    dx = found[0]
+    second = _like(dx, dx.shape[-1]) if dx is not None and len(saved) == 2 else None
     dy = None if dy is None else _features_together(dy)
     dstate = [None if part is None else part.contiguous() for part in dstate]
-    found = allocate_gradients(request, wanted)
-    dx = [] if found.x is None else [found.x, *(_like_x(request, found.x.shape[-1]) for _ in request.weights[1:])]
-    directions = []
-    for number in range(request.directions):
-        parts = [*_inputs(request, number), *[None] * STATE_PARTS, saved[number], *[None] * ACTIVITY_PARTS]
-        addresses = [_address(part) for part in parts] + _strided(dy)
-        addresses += [_address(part) for part in _each(dstate, number)]
-        addresses += _strided(dx[number] if dx else None)
-        parts = [*_each(found.state, number), *_each(found.start, number), *found.weights[number]]
-        directions.append(addresses + [_address(part) for part in parts])
-    _core().backward(request.x.dtype == torch.float64, _cell(request), _call(request, y), directions)
-    return replace(found, x=functools.reduce(torch.add, dx) if dx else None)
+    run.backward(tensors, y, saved, dy, dstate, found, second, torch.get_num_threads())
+    if dx is not None and second is not None:
+        dx += second
+    return found
 
 
 class Stepper:
@@ -168,28 +156,27 @@ class Stepper:
         sizes = [(layer.weight_ih.shape[1], *(part.shape[-1] for part in reversed(start[:2]))) for layer in weights]
         cells = [_make_cell(options, *size, weights[0].weight_hr is not None, False) for size in sizes]
         make = _core().Stepper64 if kind == torch.float64 else _core().Stepper32
-        addresses = [[_address(part) for part in layer] for layer in packed]
         batch, width = start[0].shape[1:]
         self._outputs = {1: (width,), 2: (batch, width)}
-        self.core = make(cells, addresses, self._addresses(), batch, options.residual)
+        self.core = make(cells, packed, self._states(), batch, options.residual)
 
     def step(self, x: Tensor) -> Tensor:
         """x [B,I] or [I] -> y [B,R] or [R], in x's number type."""
         if x.dtype is not self._kind or not x.is_contiguous():
             return self.step(x.to(self._kind).contiguous()).to(x.dtype)
         y = x.new_empty(self._outputs[x.dim()])
-        self.core.step(x.data_ptr(), y.data_ptr())
+        self.core.step(x, y)
         return y
 
     def twin(self) -> Self:
         """Another one in the same state, that goes its own way with the same packed weights."""
         twin = copy.copy(self)
         twin.state = _copied(self.state, self.state[0].dtype)
-        twin.core = self.core.twin(twin._addresses())
+        twin.core = self.core.twin(twin._states())
         return twin
 
-    def _addresses(self) -> list[list[int]]:
-        return [[_address(part) for part in _each(self.state, layer)] for layer in range(len(self.state[0]))]
+    def _states(self) -> list[State]:
+        return list(zip(*self.state, strict=True))
 
 
 def _copied(state: State, kind: torch.dtype) -> State:
@@ -208,10 +195,9 @@ def _features_together(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _like_x(request: Request, width: int) -> Tensor:
-    """Packed as x, or [T,B,width], rows or steps first as in x."""
-    x = request.x
-    if request.batch_sizes is not None:
+def _like(x: Tensor, width: int) -> Tensor:
+    """As x, packed or [T,B,...], rows or steps first in memory, but `width` wide."""
+    if x.dim() == 2:
         return x.new_empty(len(x), width)
     time, batch = x.shape[:2]
     if x.stride(0) < x.stride(1):
@@ -223,56 +209,20 @@ def _like_x(request: Request, width: int) -> Tensor:
 def _room(options: Options, hidden: int, outputs: int, is_double: bool, draws: bool, has_mask: bool) -> int:
     fill = LINE // (8 if is_double else 4)
     cell = _make_cell(options, 1, -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
-    size: int = _core().saved_size(is_double, cell, 1, LINE, 0, has_mask)
+    size: int = _core().Run(is_double, cell, 1, LINE, 1, None, False, None, 0, 0).saved_size(has_mask)
     return size
 
 
-def _allocate_activity(request: Request) -> list[Tensor]:
-    shape = (*request.x.shape[:2], request.state[1].shape[-1])
-    return [request.x.new_empty(shape) for _ in range(ACTIVITY_PARTS)]
+def _allocate_cell(request: Request) -> Tensor:
+    return request.x.new_empty(*request.x.shape[:2], request.state[1].shape[-1])
 
 
-def _inputs(request: Request, number: int) -> list[Tensor | None]:
-    start = request.start or (None,) * len(request.state)
-    return [
-        *request.weights[number],
-        request.locked[number],
-        *_each(request.state, number),
-        *_each(start, number),
-    ]
-
-
-def _each(parts: Sequence[Tensor | None], number: int) -> list[Tensor | None]:
-    """The parts of a state that belong to a direction; all three of them, though gates may be missing."""
-    found = [None if part is None else part[number] for part in parts]
-    return found + [None] * (STATE_PARTS - len(found))
-
-
-def _address(part: Tensor | None) -> int:
-    return 0 if part is None else part.data_ptr()
-
-
-def _strided(part: Tensor | None) -> list[int]:
-    """Address, and strides of a step and of a row; packed steps have none."""
-    if part is None:
-        return [0, 0, 0]
-    return [part.data_ptr(), part.stride(0) if part.dim() == 3 else 0, part.stride(-2)]
-
-
-def _call(request: Request, y: Tensor) -> Any:
-    noise = request.noise
-    return _core().Call(
-        request.time,
-        request.batch,
-        request.batch_sizes is not None,
-        _address(request.lengths),
-        _address(request.reset),
-        0 if noise is None else int(noise.seed),
-        0 if noise is None else noise.sequence,
-        *_strided(request.x),
-        *_strided(y),
-        torch.get_num_threads(),
-    )
+def _activity(request: Request, cells: Sequence[Tensor], y: Tensor) -> tuple[Activity, ...]:
+    """The activity of each direction, from i, f, g, o and c of the first and then of the second."""
+    if not cells:
+        return ()
+    outputs = torch.split(y, request.state[0].shape[-1], dim=-1)
+    return tuple(Activity(*cells[n * ACTIVITY_PARTS :][:ACTIVITY_PARTS], output) for n, output in enumerate(outputs))
 
 
 def _cell(request: Request) -> Any:

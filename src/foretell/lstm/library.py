@@ -22,7 +22,6 @@ from foretell.errors import InputError, require
 from foretell.lstm import kernels, members
 from foretell.lstm.arguments import check_length_values
 from foretell.lstm.call import SCHEMA, Call
-from foretell.lstm.kernels import Gradients
 from foretell.lstm.parts import run_both, run_definition
 from foretell.lstm.request import Answer, Request
 from foretell.lstm.transforms import is_functional
@@ -56,7 +55,7 @@ def _forward(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
     enough = kernels.room_of_pairs(request)
     require(room == 0 or room >= enough, "LSTM", "the room of a compiled graph", f"0 or at least {enough}", room)
     saved = kernels.allocate_room(request, room)
-    outcome = kernels.forward(request, saved if room else None)
+    outcome = kernels.forward(request, kernels.begin(request), saved if room else None)
     return outcome.y, list(outcome.state), saved
 
 
@@ -72,35 +71,27 @@ def _forward_shapes(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
 def _backward(*arguments: Any) -> list[Tensor]:
     *call, y, saved, dy, dh, dc, dgates, wanted = arguments
     request = Call(*call).request()
+    run = kernels.begin(request)
     if not saved.numel():
-        saved = kernels.allocate_saved(request)
-        y = kernels.forward(request, saved).y
+        saved = kernels.allocate_saved(request, run)
+        y = kernels.forward(request, run, saved).y
     dstate = (dh, dc, dgates)[: len(request.state)]
-    return _listed(kernels.backward(request, y, saved, dy, dstate, _wanted(request, wanted)))
+    found = kernels.backward(run, request.tensors, _needed(request, wanted), y, saved, dy, dstate)
+    return [part for part in found if part is not None]
 
 
 @torch.library.register_fake(BACKWARD)  # type: ignore[untyped-decorator]
 def _backward_shapes(*arguments: Any) -> list[Tensor]:
     *call, _, _, _, _, _, _, wanted = arguments
     request = Call(*call).request()
-    return _listed(kernels.allocate_gradients(request, _wanted(request, wanted)))
+    found = kernels.allocate_gradients(request.tensors, _needed(request, wanted))
+    return [part for part in found if part is not None]
 
 
-def _wanted(request: Request, wanted: Sequence[bool]) -> Gradients:
-    """Those roots of the request that `wanted` marks, one after the other."""
+def _needed(request: Request, wanted: Sequence[bool]) -> list[bool]:
+    """Of a request's tensors but the masks: those of its roots that `wanted` marks, one after the other."""
     marks = iter(wanted)
-
-    def chosen(parts: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
-        return tuple(part if part is not None and next(marks) else None for part in parts)
-
-    (x,) = chosen([request.x])
-    state, start = chosen(request.state), chosen(request.start or ())
-    return Gradients(x, state, start, tuple(chosen(weights) for weights in request.weights))
-
-
-def _listed(gradients: Gradients) -> list[Tensor]:
-    weights = [part for parts in gradients.weights for part in parts]
-    return [part for part in (gradients.x, *gradients.state, *gradients.start, *weights) if part is not None]
+    return [part is not None and next(marks) for part in request.tensors[: -request.directions]]
 
 
 @dataclass(frozen=True)
@@ -223,7 +214,7 @@ def _call_backward(*arguments: Any) -> Any:
 def _slopes_of_forward(ctx: Any, needed: Call, dy: Tensor | None, dstate: Sequence[Tensor | None]) -> tuple[Any, ...]:
     """The gradients of all arguments but `room`."""
     values, y, saved = ctx.frame.fill(ctx.saved_tensors)
-    outer = [dy, *dstate, *[None] * (kernels.STATE_PARTS - len(dstate))]
+    outer = [dy, *dstate, *[None] * (3 - len(dstate))]
     found = iter(_call_backward(*values, y, saved, *outer, needed.roots))
     return Call(*values).gradients([next(found) if wanted else None for wanted in needed.roots])
 

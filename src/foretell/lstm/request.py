@@ -1,6 +1,7 @@
 """What the layer asks of a backend, and what it gets: the two sides of the seam."""
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Self
 
 from torch import Tensor
@@ -27,6 +28,15 @@ class Request:
     reset: Tensor | None = None  # [T,B]
     start: State | None = None  # what a reset goes back to, as `state`; there whenever `reset` is
     record: bool = False  # is the activity of every step wanted?
+
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """What the kernels read, in the order of native/bindings/lstm.cpp; all but the locked masks may have gradients.
+
+        x, the state, the start, the weights of each direction and then the masks of each.
+        """
+        start = self.start or (None,) * len(self.state)
+        return self.x, *self.state, *start, *chain.from_iterable(self.weights), *self.locked
 
     @property
     def time(self) -> int:

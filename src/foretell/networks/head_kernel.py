@@ -34,12 +34,9 @@ def run(
     loss, count = native.load().head_loss(  # type: ignore[union-attr]
         hidden.dtype == torch.float64,
         [time * lanes, lanes, goal.horizon, len(probabilities), hidden.shape[1]],
-        [part.data_ptr() for part in parts] + [0] * (head.beside is None),
-        [_address(part) for part in (by_hidden, by_weight, by_bias, by_beside)],
-        [
-            [skip.data_ptr(), inputs.data_ptr(), len(inputs), *inputs.stride(), _address(gradient)]
-            for (skip, inputs), gradient in zip(skips, by_skips, strict=True)
-        ],
+        parts if head.beside is not None else [*parts, None],
+        (by_hidden, by_weight, by_bias, by_beside),
+        [(*skip, gradient) for skip, gradient in zip(skips, by_skips, strict=True)],
         dropout.seed if dropout else 0,
         dropout.least if dropout else 0,
         torch.get_num_threads(),
@@ -74,7 +71,3 @@ def _has_sizes(hidden: Tensor, head: Head, goal: Goal, quantiles: int) -> bool:
 
 def _room(part: Tensor) -> Tensor:
     return torch.empty_like(part, memory_format=torch.contiguous_format)
-
-
-def _address(part: Tensor | None) -> int:
-    return 0 if part is None else part.data_ptr()
