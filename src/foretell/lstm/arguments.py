@@ -31,20 +31,19 @@ def check_sizes(
 
 def check_input(caller: str, x: Any, input_size: int, weight: Tensor, dimensions: tuple[int, int]) -> None:
     """x must be a tensor of one of two ranks with the layer's features, number type and device."""
-    require(isinstance(x, Tensor), caller, "the input", "a tensor", type(x).__name__)
-    allowed = f"{dimensions[0]}-D (unbatched) or {dimensions[1]}-D (batched)"
-    require(x.dim() in dimensions, caller, "the input", allowed, f"{x.dim()}-D")
-    wanted = f"input_size={input_size} wide in its last dimension"
-    require(x.shape[-1] == input_size, caller, "the input", wanted, tuple(x.shape))
+    if not isinstance(x, Tensor):
+        raise InputError(f"{caller}: the input must be a tensor; got {type(x).__name__!r}.")
+    shape = x.shape
+    if len(shape) not in dimensions:
+        allowed = f"{dimensions[0]}-D (unbatched) or {dimensions[1]}-D (batched)"
+        raise InputError(f"{caller}: the input must be {allowed}; got '{len(shape)}-D'.")
+    if shape[-1] != input_size:
+        wanted = f"input_size={input_size} wide in its last dimension"
+        raise InputError(f"{caller}: the input must be {wanted}; got {tuple(shape)}.")
     if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
         raise InputError(f"{caller}: the input is {x.dtype} but the weights are {weight.dtype}; convert one of them.")
-    require(
-        x.device == weight.device,
-        caller,
-        "the input",
-        f"on the weights' device {weight.device}",
-        str(x.device),
-    )
+    if x.device != weight.device:
+        raise InputError(f"{caller}: the input must be on the weights' device {weight.device}; got '{x.device}'.")
 
 
 def state_widths(options: Options, hidden: int, output: int) -> dict[str, int]:

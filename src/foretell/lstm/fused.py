@@ -5,15 +5,12 @@ derivative) it goes through the definition, which PyTorch differentiates as ofte
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from foretell.lstm import kernels, library
-from foretell.lstm.definition import Weights
-from foretell.lstm.noise import Noise
-from foretell.lstm.options import Options
 from foretell.lstm.parts import Run, run_both, run_definition, run_padded
 from foretell.lstm.request import Answer, Request
 from foretell.lstm.transforms import is_transformed
@@ -41,43 +38,12 @@ def needs_gradients(request: Request) -> bool:
     return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in request.tensors)
 
 
-class _Frame(NamedTuple):
-    """A request without its tensors that gradients flow to."""
-
-    parts: int  # of a state
-    options: Options
-    noise: Noise | None
-    directions: int
-    lengths: Tensor | None
-    batch_sizes: Tensor | None
-    reset: Tensor | None
-
-    @classmethod
-    def of(cls, r: Request) -> "_Frame":
-        return cls(len(r.state), r.options, r.noise, r.directions, r.lengths, r.batch_sizes, r.reset)
-
-    def fill(self, tensors: Sequence[Any]) -> Request:
-        """The request with these tensors, in the order of `Request.tensors`."""
-        parts, *others = self
-        x, *rest = tensors
-        state, start, rest = rest[:parts], rest[parts : 2 * parts], rest[2 * parts :]
-        width = len(Weights._fields)
-        return Request(
-            x=x,
-            state=tuple(state),
-            start=None if start[0] is None else tuple(start),
-            weights=tuple(Weights(*rest[n * width :][:width]) for n in range(self.directions)),
-            locked=tuple(rest[self.directions * width :]),
-            **dict(zip(self._fields[1:], others, strict=True)),
-        )
-
-
 class _Layer(torch.autograd.Function):
     """(request, its tensors) -> y and the final state."""
 
     @staticmethod
     def forward(ctx: Any, request: Request, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        ctx.frame, ctx.run = _Frame.of(request), kernels.begin(request)
+        ctx.request, ctx.run = request.without_tensors(), kernels.begin(request)
         y, state, saved, _ = kernels.forward(request, ctx.run, kernels.allocate_saved(request, ctx.run))
         ctx.save_for_backward(*tensors, y, saved)
         ctx.set_materialize_grads(False)
@@ -86,22 +52,22 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dstate: Tensor | None) -> tuple[Any, ...]:
         *tensors, y, saved = ctx.saved_tensors
-        no_masks = -ctx.frame.directions
-        needed = ctx.needs_input_grad[1:no_masks]
+        masks = ctx.request.directions
+        needed = ctx.needs_input_grad[1:-masks]
         if torch.is_grad_enabled():
-            found = _differentiate(ctx.frame, tensors, needed, (dy, *dstate))
+            found = _differentiate(ctx.request, tensors, needed, (dy, *dstate))
         else:
             found = kernels.backward(ctx.run, tensors, needed, y, saved, dy, dstate)
-        return None, *found, *[None] * ctx.frame.directions
+        return None, *found, *[None] * masks
 
 
 def _differentiate(
-    frame: _Frame, tensors: Sequence[Tensor | None], needed: Sequence[bool], outer: tuple[Tensor | None, ...]
+    request: Request, tensors: Sequence[Tensor | None], needed: Sequence[bool], outer: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """The gradients as a graph of their own, through the definition."""
     # Views, lest one input that was made from another counts that way twice.
     views = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
-    request = frame.fill(views)
+    request = request.with_tensors(views)
     run: Run = (lambda one: run_both(one, run_definition)) if request.directions == 2 else run_definition
     answer = run(request) if request.batch_sizes is None else run_padded(request, run)
     pairs = [(out, grad) for out, grad in zip((answer.y, *answer.state), outer, strict=True) if grad is not None]

@@ -3,7 +3,6 @@
 import copy
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -36,8 +35,7 @@ def dense(request: Request) -> Request:
     kind = torch.float64 if request.x.dtype == torch.float64 else torch.float32
     if _is_dense(request, kind):
         return request
-    return replace(
-        request,
+    return request._replace(
         x=_features_together(request.x.to(kind)),
         state=_laid_out(request.state, kind),
         start=None if request.start is None else _laid_out(request.start, kind),
@@ -53,8 +51,10 @@ def _is_dense(request: Request, kind: torch.dtype) -> bool:
         return False
     if any(part is not None and not part.is_contiguous() for part in (request.lengths, request.reset)):
         return False
-    _, *others = request.tensors
-    return all(part is None or (part.dtype is kind and part.is_contiguous()) for part in others)
+    for part in request.tensors[1:]:
+        if part is not None and (part.dtype is not kind or not part.is_contiguous()):
+            return False
+    return True
 
 
 def begin(request: Request) -> Any:
@@ -109,9 +109,9 @@ def room_of_pairs(request: Request) -> int:
 
 def allocate_gradients(tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
     """Room for the gradients of those of a request's tensors that need one, in their order; masks have none."""
-    x, *others = zip(tensors, needed)  # noqa: B905  # the masks come last
-    found = [torch.empty_like(part) if wanted and part is not None else None for part, wanted in others]
-    return [_like(x[0], x[0].shape[-1]) if x[1] else None, *found]
+    x, *others = [part if wanted else None for part, wanted in zip(tensors, needed)]  # noqa: B905  # the masks are last
+    found = [None if part is None else torch.empty_like(part) for part in others]
+    return [None if x is None else _like(x, x.shape[-1]), *found]
 
 
 def forward(request: Request, run: Any, saved: Tensor | None) -> Outcome:
@@ -221,8 +221,9 @@ def _activity(request: Request, cells: Sequence[Tensor], y: Tensor) -> tuple[Act
     """The activity of each direction, from i, f, g, o and c of the first and then of the second."""
     if not cells:
         return ()
+    parts = [cells[n * ACTIVITY_PARTS :][:ACTIVITY_PARTS] for n in range(request.directions)]
     outputs = torch.split(y, request.state[0].shape[-1], dim=-1)
-    return tuple(Activity(*cells[n * ACTIVITY_PARTS :][:ACTIVITY_PARTS], output) for n, output in enumerate(outputs))
+    return tuple(Activity._make([*part, output]) for part, output in zip(parts, outputs, strict=True))
 
 
 def _cell(request: Request) -> Any:

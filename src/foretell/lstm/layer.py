@@ -1,7 +1,7 @@
 """The layer: torch.nn.LSTM's signature, names, shapes, defaults and results, with the options on top."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, Unpack
 
 import torch
@@ -94,7 +94,8 @@ class LSTM(nn.Module):
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, hx, lengths, reset)
         answer = self._answer(x, hx, lengths, reset, record=False)
-        return self._layout(answer.y, x), self._state_layout(answer, x)
+        y, *state = self._layout(answer, x)
+        return y, tuple(state)
 
     def trace(
         self,
@@ -108,7 +109,8 @@ class LSTM(nn.Module):
         answer = self._answer(x, hx, lengths, reset, record=True)
         starts = range(0, self._sequences, self._directions)
         layers = tuple(answer.activity[first : first + self._directions] for first in starts)
-        return Trace(self._layout(answer.y, x), self._state_layout(answer, x), layers)
+        y, *state = self._layout(answer, x)
+        return Trace(y, tuple(state), layers)
 
     def stream(self, batch: int = 1) -> Stream:
         """The layer one step at a time, with `batch` rows of state carried along. See `Stream`."""
@@ -177,8 +179,13 @@ class LSTM(nn.Module):
         self.flatten_parameters()
         return self
 
+    def _parameter(self, name: str) -> Tensor:
+        """The attribute of this name, wherever it lies; a parameter is found without a search."""
+        found = self._parameters.get(name)
+        return getattr(self, name) if found is None else found
+
     def _weights(self, sequence: int) -> Weights:
-        return Weights(**{name: getattr(self, full) for name, full in self._names[sequence].items()})
+        return Weights(**{name: self._parameter(full) for name, full in self._names[sequence].items()})
 
     def _widths(self) -> dict[str, int]:
         return arguments.state_widths(self.options, self.hidden_size, self._output)
@@ -200,7 +207,7 @@ class LSTM(nn.Module):
         record: bool,
     ) -> Answer:
         """Check the arguments, bring them to [T,B,...] and run."""
-        arguments.check_input("LSTM", x, self.input_size, self.weight_ih_l0, (2, 3))
+        arguments.check_input("LSTM", x, self.input_size, self._parameter("weight_ih_l0"), (2, 3))
         if reset is not None:
             reset = self._time_first(arguments.check_reset("LSTM", reset, x), unbatched=x.dim() == 2)
         if hx is not None:
@@ -225,17 +232,16 @@ class LSTM(nn.Module):
         reset: Tensor | None = None,
         record: bool = False,
     ) -> Answer:
-        weights = [drop_weights(self._weights(n), self.options, self.training) for n in range(self._sequences)]
-        locked = [draw_locked(self.options, self.training, x, (batch, self._output)) for _ in range(self._sequences)]
+        options, training, sequences = self.options, self.training, range(self._sequences)
         request = Request(
             x=x,
             state=self._start(batch, x) if hx is None else hx,
-            weights=tuple(weights),
-            locked=tuple(locked),
-            noise=draw_noise(self.options, self.training),
-            options=self.options,
+            weights=tuple([drop_weights(self._weights(n), options, training) for n in sequences]),
+            locked=tuple([draw_locked(options, training, x, (batch, self._output)) for _ in sequences]),
+            noise=draw_noise(options, training),
+            options=options,
             directions=self._directions,
-            dropout=self.dropout if self.training else 0.0,
+            dropout=self.dropout if training else 0.0,
             lengths=lengths,
             batch_sizes=batch_sizes,
             reset=reset,
@@ -257,9 +263,9 @@ class LSTM(nn.Module):
         rows = torch.arange(batch, device=x.batch_sizes.device)
         lengths = (len(x.batch_sizes) - torch.searchsorted(x.batch_sizes.flip(0), rows, right=True)).to(x.data.device)
         answer = self._run(x.data, batch, hx, lengths, batch_sizes=x.batch_sizes)
-        state = _permute(_as_autocast(answer.state), x.unsorted_indices)
-        (y,) = _as_autocast((answer.y,))
-        return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
+        y, *state = _as_autocast((answer.y, *answer.state))
+        packed = PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
+        return packed, _permute(tuple(state), x.unsorted_indices)
 
     def _time_first(self, values: Tensor, unbatched: bool) -> Tensor:
         """[T,...], [T,B,...] or [B,T,...] -> [T,B,...]."""
@@ -267,16 +273,12 @@ class LSTM(nn.Module):
             return values[:, None]
         return values.transpose(0, 1) if self.batch_first else values
 
-    def _layout(self, y: Tensor, x: Tensor) -> Tensor:
-        """y [T,B,...] in the layout of x."""
-        (y,) = _as_autocast((y,))
+    def _layout(self, answer: Answer, x: Tensor) -> Iterator[Tensor]:
+        """y and the state, in the layout of x."""
+        y, *state = _as_autocast((answer.y, *answer.state))
         if x.dim() == 2:
-            return y[:, 0]
-        return y.transpose(0, 1) if self.batch_first else y
-
-    def _state_layout(self, answer: Answer, x: Tensor) -> State:
-        state = _as_autocast(answer.state)
-        return tuple(part[:, 0] for part in state) if x.dim() == 2 else state
+            return (part[:, 0] for part in (y, *state))
+        return iter((y.transpose(0, 1) if self.batch_first else y, *state))
 
 
 def _permute(state: State, order: Tensor | None) -> State:

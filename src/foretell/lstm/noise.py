@@ -5,7 +5,7 @@ counted out (`philox`) from one seed a call: whoever needs a number can compute 
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,8 +18,7 @@ from foretell.lstm.philox import WORD, philox
 SEEDS = 2**62
 
 
-@dataclass(frozen=True)
-class Noise:
+class Noise(NamedTuple):
     """Where a request finds the zoneout of training.
 
     Unit u of row b at step t of sequence s has the words philox(counter=(u, b, t, s), key=seed). It keeps its

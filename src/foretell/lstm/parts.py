@@ -1,7 +1,6 @@
 """A request cut into its layers, a layer into its directions, and a direction answered by the definition."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import chain
 
 import torch
@@ -42,8 +41,8 @@ def run_padded(request: Request, run: Run) -> Answer:
     """A packed request as one with `lengths`, its outputs packed again."""
     assert request.batch_sizes is not None
     x, lengths = pad_packed_sequence(PackedSequence(request.x, request.batch_sizes))
-    answer = run(replace(request, x=x, batch_sizes=None))
-    return replace(answer, y=pack_padded_sequence(answer.y, lengths).data)
+    answer = run(request._replace(x=x, batch_sizes=None))
+    return answer._replace(y=pack_padded_sequence(answer.y, lengths).data)
 
 
 def run_definition(request: Request) -> Answer:
@@ -87,11 +86,11 @@ def _turned(request: Request) -> Request:
     A reset at t is a border between t - 1 and t, which that reader meets at t - 1.
     """
     if request.noise is not None:
-        request = replace(request, noise=replace(request.noise, is_backward=True))
+        request = request._replace(noise=request.noise._replace(is_backward=True))
     if request.reset is None:
         return request
     border = torch.cat([request.reset[1:], torch.zeros_like(request.reset[:1])])
     if request.lengths is not None:
         steps = torch.arange(1, len(border) + 1, device=border.device)[:, None]
         border = border & (steps < request.lengths)
-    return replace(request, reset=_reverse(border, request.lengths))
+    return request._replace(reset=_reverse(border, request.lengths))

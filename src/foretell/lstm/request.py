@@ -1,18 +1,20 @@
 """What the layer asks of a backend, and what it gets: the two sides of the seam."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from itertools import chain
-from typing import Self
+from typing import Any, NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from foretell.lstm.definition import Activity, State, Weights
 from foretell.lstm.noise import Noise
 from foretell.lstm.options import Options
 
+_NOTHING = torch.empty(0)
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+
+class Request(NamedTuple):
     """Run L layers in D directions over x: S = L * D sequences, layer by layer, forward before backward."""
 
     x: Tensor  # [T,B,I]; what lies beyond a row's length may be anything; or packed, [N,I]
@@ -38,6 +40,23 @@ class Request:
         start = self.start or (None,) * len(self.state)
         return self.x, *self.state, *start, *chain.from_iterable(self.weights), *self.locked
 
+    def with_tensors(self, tensors: Sequence[Any]) -> Self:
+        """This request with others in their place, in that order."""
+        parts, width = 2 + self.options.gate_recurrence, len(Weights._fields)
+        x, *rest = tensors
+        state, start, rest = rest[:parts], rest[parts : 2 * parts], rest[2 * parts :]
+        return self._replace(
+            x=x,
+            state=tuple(state),
+            start=None if start[0] is None else tuple(start),
+            weights=tuple(Weights(*rest[n * width :][:width]) for n in range(self.directions)),
+            locked=tuple(rest[self.directions * width :]),
+        )
+
+    def without_tensors(self) -> Self:
+        """What is left of it, to be kept until its tensors come back."""
+        return self._replace(x=_NOTHING, state=(), start=None, weights=(), locked=())
+
     @property
     def time(self) -> int:
         return (self.x if self.batch_sizes is None else self.batch_sizes).shape[0]  # a graph keeps it for a symbol
@@ -62,20 +81,18 @@ class Request:
     def part(self, first: int, count: int, directions: int, x: Tensor) -> Self:
         """The request for `count` of the S sequences, from `first` on, over another x."""
         rows = slice(first, first + count)
-        return replace(
-            self,
+        return self._replace(
             x=x,
             state=tuple(part[rows] for part in self.state),
             start=None if self.start is None else tuple(part[rows] for part in self.start),
             weights=self.weights[rows],
             locked=self.locked[rows],
-            noise=None if self.noise is None else replace(self.noise, sequence=self.noise.sequence + first),
+            noise=None if self.noise is None else self.noise._replace(sequence=self.noise.sequence + first),
             directions=directions,
         )
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The outputs, zero beyond a row's length; the state at each row's end; on request every activity."""
 
     y: Tensor  # [T,B,DR], or [N,DR]
