@@ -389,17 +389,21 @@ class BackwardRun : Run<Real> {
     Real* to[max_rows];
     const Cut cut(count);
     const Index panels = ceil_div(to_block - share.first_block, max_vectors);
+    // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.
+    const Index deep = count <= few_rows ? larger(1, chain / at.width) : deep_blocks;
+    const Index visits = ceil_div(at.J, deep);
     for (Index done = 0; done < panels; ++done) {
       const Index j = share.first_block + (turned ? panels - 1 - done : done) * max_vectors;
       const int vectors = int(smaller(max_vectors, to_block - j));
-      for (Index s = 0; s < at.J; s += deep_blocks) {
-        const Index blocks_deep = smaller(deep_blocks, at.J - s);
+      for (Index visit = 0; visit < visits; ++visit) {
+        const Index s = (turned ? visits - 1 - visit : visit) * deep;
+        const Index blocks_deep = smaller(deep, at.J - s);
         const Real* panel = recurrent_t + j * V * depth + s * at.width * vectors * V;
         for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
           for (int r = 0; r < cut.rows(part); ++r) {
             a[r] = placed(gradient, s, rows[n + r]);
             to[r] = target + rows[n + r].row * width + j * V;
-            from[r] = adds || s > 0 ? to[r] : zeros;
+            from[r] = adds || visit > 0 ? to[r] : zeros;
           }
           row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width,
                                                          chunk_pairs * at.width, panel, 0, {from, to, V, 0},
@@ -466,6 +470,7 @@ class BackwardRun : Run<Real> {
     const Cut cut(end - begin);
     for (Index j = 0; j < inputs; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, inputs - j));
+      const bool is_whole = (j + vectors) * V <= at.I;  // else what is beyond the last feature must not be written
       for (Index s = 0; s < at.J; s += deep_blocks) {
         const Index blocks_deep = smaller(deep_blocks, at.J - s);
         const Real* panel = input_t + j * V * depth + s * at.width * vectors * V;
@@ -473,7 +478,7 @@ class BackwardRun : Run<Real> {
         for (int part = 0; part < cut.tiles; n += cut.rows(part++)) {
           for (int r = 0; r < cut.rows(part); ++r) {
             a[r] = now->gates_x + (s * chunk_pairs + n + r) * at.width;
-            to[r] = tile + (n + r - begin) * max_vectors * V;
+            to[r] = is_whole ? now->dx[n + r] + j * V : tile + (n + r - begin) * max_vectors * V;
             from[r] = s > 0 ? to[r] : zeros;
           }
           row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width,
@@ -481,7 +486,7 @@ class BackwardRun : Run<Real> {
                                                          panel + (vectors * V + part * V) * blocks_deep * at.width);
         }
       }
-      for (Index n = begin; n < end; ++n) {
+      for (Index n = begin; n < end && !is_whole; ++n) {
         for (int v = 0; v < vectors; ++v) {
           const Real* from_tile = tile + ((n - begin) * max_vectors + v) * V;
           store(now->dx[n] + (j + v) * V, load(from_tile), int(smaller(V, at.I - (j + v) * V)));

@@ -10,7 +10,9 @@
 namespace foretell::FORETELL_VARIANT {
 
 constexpr Index product_depth = 256;  // pairs in a partial sum, at most: their gradients stay in L2
-constexpr Index group_columns = 96;   // columns gathered side by side
+constexpr Index group_columns = 96;   // columns gathered side by side,
+constexpr Index panels_for_gathering = 8;  // where so many panels use them,
+constexpr std::size_t near_rows = 2048;    // and rows of more bytes lie so far apart that caches do not hold a column
 
 // What the steps of a chunk leave for the products after it.  Two take turns, so that one meeting a chunk is enough.
 template <class Real>
@@ -153,8 +155,8 @@ class WeightGradients {
     const Index last_line = by_panels ? lines : lines * (member + 1) / members;
     const Index first_panel = by_panels ? panels_of * member / members : 0;
     const Index last_panel = by_panels ? panels_of * (member + 1) / members : panels_of;
-    constexpr Index worth_gathering = 8;  // panels
-    const bool gathers = last_panel - first_panel >= worth_gathering;
+    const Index panels = last_panel - first_panel;
+    const bool gathers = panels >= panels_for_gathering && lines * sizeof(Real) > near_rows;
     for (Index begin = 0; begin < product.count; begin += product_depth) {
       const Index depth = smaller(product_depth, product.count - begin);
       const Real* const* a = product.a + begin;
