@@ -382,33 +382,43 @@ class BackwardRun : Run<Real> {
     if (has_both) multiply_back(count, now->gates, dseen_gates, seen_blocks * V, false, turned);
   }
 
+  // Part of a panel of the transposed weights: from block s of the gates on, for the blocks of columns from j on.
+  struct Piece {
+    Index j, s, blocks;
+    int vectors;
+    const Real* weights;
+  };
+
   void multiply_back(Index count, Real* gradient, Real* target, Index width, bool adds, bool turned) {
     const Index to_block = team.split == Split::rows ? ceil_div(width, V) : share.last_block;
     const Real* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
-    const Index panels = ceil_div(to_block - share.first_block, max_vectors);
-    // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.
-    const Index deep = count <= few_rows ? larger(1, chain / at.width) : deep_blocks;
-    const Index visits = ceil_div(at.J, deep);
-    for (Index done = 0; done < panels; ++done) {
-      const Index j = share.first_block + (turned ? panels - 1 - done : done) * max_vectors;
+    // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.  The
+    // batch decides, not this member's rows, for the order of a sum must not depend on them.
+    const Index deep = f.rows.batch <= few_rows ? larger(1, chain / at.width) : deep_blocks;
+    const Index of_panel = ceil_div(at.J, deep);
+    const Index pieces = ceil_div(to_block - share.first_block, max_vectors) * of_panel;
+    const auto piece_at = [&](Index place) {
+      const Index n = turned ? pieces - 1 - place : place;
+      const Index j = share.first_block + n / of_panel * max_vectors, s = n % of_panel * deep;
       const int vectors = int(smaller(max_vectors, to_block - j));
-      for (Index visit = 0; visit < visits; ++visit) {
-        const Index s = (turned ? visits - 1 - visit : visit) * deep;
-        const Index blocks_deep = smaller(deep, at.J - s);
-        const Real* panel = recurrent_t + j * V * depth + s * at.width * vectors * V;
-        for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
-          for (int r = 0; r < cut.rows(part); ++r) {
-            a[r] = placed(gradient, s, rows[n + r]);
-            to[r] = target + rows[n + r].row * width + j * V;
-            from[r] = adds || visit > 0 ? to[r] : zeros;
-          }
-          row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width,
-                                                         chunk_pairs * at.width, panel, 0, {from, to, V, 0},
-                                                         panel + (vectors * V + part * V) * blocks_deep * at.width);
+      const Real* weights = recurrent_t + j * V * depth + s * at.width * vectors * V;
+      return Piece{j, s, smaller(deep, at.J - s), vectors, weights};
+    };
+    for (Index place = 0; place < pieces; ++place) {
+      const Piece piece = piece_at(place), ahead = piece_at(smaller(place + 1, pieces - 1));
+      const bool begins = place % of_panel == 0;
+      for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
+        for (int r = 0; r < cut.rows(part); ++r) {
+          a[r] = placed(gradient, piece.s, rows[n + r]);
+          to[r] = target + rows[n + r].row * width + piece.j * V;
+          from[r] = adds || !begins ? to[r] : zeros;
         }
+        const Real* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.width;
+        row_tile_for<Real>(cut.rows(part), piece.vectors, 1)(a, piece.blocks, at.width, chunk_pairs * at.width,
+                                                             piece.weights, 0, {from, to, V, 0}, next);
       }
     }
   }
@@ -481,9 +491,9 @@ class BackwardRun : Run<Real> {
             to[r] = is_whole ? now->dx[n + r] + j * V : tile + (n + r - begin) * max_vectors * V;
             from[r] = s > 0 ? to[r] : zeros;
           }
-          row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width,
-                                                         chunk_pairs * at.width, panel, 0, {from, to, V, 0},
-                                                         panel + (vectors * V + part * V) * blocks_deep * at.width);
+          const Real* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.width;
+          row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width, chunk_pairs * at.width, panel, 0,
+                                                         {from, to, V, 0}, next);
         }
       }
       for (Index n = begin; n < end && !is_whole; ++n) {

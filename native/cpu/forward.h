@@ -140,10 +140,8 @@ class ForwardRun : Run<Real> {
       for (Index n = 0; n < count; ++n) see(rows[n]);
     }
     const Cut cut(count);
-    // Few rows: two blocks at once, lest each sum wait for the one before, and all cells after all products, for they
-    // are chains too.
-    const bool are_few = count <= few_rows && !cell.layer_norm;
-    const Index pair = are_few ? 2 : 1;
+    // Few rows: two blocks at once, lest each sum wait for the one before.
+    const Index pair = count <= few_rows && !cell.layer_norm ? 2 : 1;
     const Index groups = ceil_div(share.last_block - share.first_block, pair);
     // To and fro: where a cache does not hold all weights, the next step begins with those that it still has.
     const bool turned = t & 1;
@@ -153,10 +151,8 @@ class ForwardRun : Run<Real> {
       const Index ahead = turned ? larger(j - pair, share.first_block) : smaller(j + pair, share.last_block - 1);
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
         recur(rows + n, cut.rows(tile), j, panels, tile, ahead);
-        if (!are_few && !cell.layer_norm) run_cells(rows + n, cut.rows(tile), j, panels);
       }
     }
-    if (are_few) run_cells(rows, int(count), share.first_block, int(share.last_block - share.first_block));
     if (cell.layer_norm) {
       for (Index n = 0; n < count; ++n) finish_normed(rows[n]);
     }
@@ -190,7 +186,7 @@ class ForwardRun : Run<Real> {
     for (Index k = 0; k < width; ++k) to[at.R + k] = from[k];
   }
 
-  // The recurrent product of a tile of rows and one or two blocks.
+  // The recurrent product of a tile of rows and one or two blocks, and what follows from it.
   void recur(const RowAt<Real>* tile, int count, Index j, int panels, Index number, Index ahead) {
     const Real* a[max_rows];
     const Real* from[max_rows];
@@ -203,10 +199,11 @@ class ForwardRun : Run<Real> {
     }
     const Index panel = at.recurrent * at.width, block = computed.pairs * at.width;
     const Real* weight = weights.recurrent + j * panel;
-    const Real* next = weights.recurrent + ahead * panel + number * at.recurrent * V;  // each tile fetches a part
+    // Each tile fetches a part of the panel that comes next; more than that would drive out what is in use.
+    const Real* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * at.recurrent * V;
     if (!cell.layer_norm) {
       row_tile_for<Real>(count, at.blocks, panels)(a, 1, at.recurrent, 0, weight, panel, {from, to, V, block}, next);
-      return;
+      return is_plain ? run_cells<true>(tile, count, j, panels) : run_cells<false>(tile, count, j, panels);
     }
     row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.R, 0, weight, 0, {from, to, V, 0}, next);
     if (!cell.gate_recurrence) return;
@@ -231,17 +228,13 @@ class ForwardRun : Run<Real> {
 
   // What follows from the recurrent product.  First all gates, then all outputs: no row waits for another's long chain
   // of operations.
-  void run_cells(const RowAt<Real>* tile, int count, Index j, int blocks) {
-    if (is_plain) run_cells_as<true>(tile, count, j, blocks);
-    else run_cells_as<false>(tile, count, j, blocks);
-  }
   template <bool PLAIN>
-  void run_cells_as(const RowAt<Real>* tile, int count, Index j, int blocks) {
+  void run_cells(const RowAt<Real>* tile, int count, Index j, int panels) {
     for (int r = 0; r < count; ++r) {
-      for (int p = 0; p < blocks; ++p) run_gates<PLAIN>(tile[r], j + p);
+      for (int p = 0; p < panels; ++p) run_gates<PLAIN>(tile[r], j + p);
     }
     for (int r = 0; r < count; ++r) {
-      for (int p = 0; p < blocks; ++p) run_output<PLAIN>(tile[r], j + p);
+      for (int p = 0; p < panels; ++p) run_output<PLAIN>(tile[r], j + p);
     }
   }
 
