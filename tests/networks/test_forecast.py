@@ -249,3 +249,18 @@ def test_outliers_are_bounded():
     values = steps.values.clone()
     values[0, 0] = 1e30
     assert network(replace(steps, values=values))[0].isfinite().all()
+
+
+def test_the_window_is_the_same_where_a_graph_is_made_of_it():
+    steps = make_steps(ForecastConfig(**BASE))
+    alone = scaled_window(steps, L)
+    values = steps.values.clone().requires_grad_()
+    watched = scaled_window(replace(steps, values=values), L)
+    assert torch.equal(watched, alone)
+    watched.sum().backward()
+    unfolded = steps.spread.new_zeros(values.shape)
+    inside = (watched.detach().abs() < 10).view(L, T, B)
+    for line in range(L):
+        for step in range(T):
+            unfolded[:, line + step] += inside[line, step] / steps.spread[step]
+    torch.testing.assert_close(values.grad, unfolded)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from foretell import native
+from foretell.lstm import memory
 from foretell.lstm.definition import Activity, State, Weights
 from foretell.lstm.options import Options
 from foretell.lstm.request import Request
@@ -83,10 +84,7 @@ def allocate_outputs(request: Request) -> tuple[Tensor, State]:
 def allocate_saved(request: Request, run: Any) -> Tensor:
     """Room for what the active instruction set saves of the rows as long as they are."""
     size = run.saved_size(request.locked[0] is not None)
-    if not size:
-        return request.x.new_empty(request.directions, 0)
-    memory = _core().Memory(request.directions * size * request.x.itemsize)
-    return torch.frombuffer(memory, dtype=request.x.dtype).view(request.directions, size)
+    return memory.empty(request.x, request.directions, size)
 
 
 def allocate_room(request: Request, room: int) -> Tensor:

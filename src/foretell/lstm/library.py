@@ -214,7 +214,7 @@ def _call_backward(*arguments: Any) -> Any:
 def _slopes_of_forward(ctx: Any, needed: Call, dy: Tensor | None, dstate: Sequence[Tensor | None]) -> tuple[Any, ...]:
     """The gradients of all arguments but `room`."""
     values, y, saved = ctx.frame.fill(ctx.saved_tensors)
-    outer = [dy, *dstate, *[None] * (3 - len(dstate))]
+    outer = [dy, *dstate, *[None] * (3 - len(dstate))]  # of h, c and the gates
     found = iter(_call_backward(*values, y, saved, *outer, needed.roots))
     return Call(*values).gradients([next(found) if wanted else None for wanted in needed.roots])
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from foretell.lstm import LSTM, Trace
+from foretell.lstm import LSTM, Trace, memory
+from foretell.lstm.transforms import is_transformed
 from foretell.networks.goal import Goal, slide
 from foretell.networks.head import Head, make_dropout
 from foretell.networks.head_loss import head_loss
@@ -214,8 +215,11 @@ class KnownAhead(nn.Module):
 def scaled_window(steps: Steps, context: int) -> Tensor:
     """The last L values of every step in the scale of that step, [L,T*B]."""
     level, spread = steps.level.flatten(), steps.spread.flatten()
-    # in place after the first copy: this is the largest array of the network
-    return (slide(steps.values.T, len(steps.level)) - level).div_(spread).clamp_(-CLIP, CLIP)
+    raw = slide(steps.values.T, len(steps.level))
+    # This is the largest array of the network: in memory that is used again, unless a graph is made of it.
+    is_watched = is_transformed() or raw.requires_grad or level.requires_grad
+    room = None if is_watched else memory.empty(raw, context, len(level))
+    return torch.sub(raw, level, out=room).div_(spread).clamp_(-CLIP, CLIP)
 
 
 def _embeddings(sizes: tuple[int, ...]) -> nn.ModuleList:
