@@ -14,7 +14,8 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr Index backward_rows = 256;  // pairs in a chunk, about: the depth of the large products
+// Pairs in a chunk, about: as many as `chunk_bytes` of gates have, within these limits.
+constexpr Index least_pairs = 256, most_pairs = 1024;
 constexpr Index deep_blocks = 16;     // unit blocks of a panel that are used on all rows while in L2; a whole chain
 
 template <class Real>
@@ -80,7 +81,9 @@ class BackwardRun : Run<Real> {
 
  private:
   static Index chunk_steps(const Forward<Real>& f) {
-    return larger(1, smaller(f.rows.time, backward_rows / larger(1, f.rows.batch)));
+    const Layout<Real> at(f.cell);
+    const Index pairs = smaller(most_pairs, larger(least_pairs, chunk_bytes / Index(at.J * at.width * sizeof(Real))));
+    return larger(1, smaller(f.rows.time, pairs / larger(1, f.rows.batch)));
   }
 
   void wait() const {

@@ -144,7 +144,7 @@ inline Case draw_case(Index number) {
   constexpr Index hidden[] = {33, 17, 7, 16, 3, 1};
   const bool is_long = number % 6 == 5;
   const Index usual = hidden[is_long ? 2 : number % 5 + (number / 5) % 2];
-  const Sizes sizes{is_long ? 30 + random.below(5) : 3 + random.below(4), is_long ? 9 : 1 + random.below(9),
+  const Sizes sizes{is_long ? 115 + random.below(5) : 3 + random.below(4), is_long ? 9 : 1 + random.below(9),
                     1 + random.below(9), number % 7 == 6 && !is_long ? 100 : usual};
   Chosen chosen;
   if (number < options_in_all) chosen.insert(option_names[number]);
