@@ -136,13 +136,13 @@ def test_calls_do_not_share_what_backward_reads(make):
     assert all(map(torch.equal, gradients(layer, y), alone))  # and backward leaves it as it was
 
 
-@pytest.mark.parametrize("name", ["x", "weight_ih_l0", "weight_hh_l0"])
+@pytest.mark.parametrize("name", ["x", "weight_ih_l0", "weight_hh_l0", "lengths", "reset"])
 def test_a_change_before_backward_is_noticed(name, make):
     layer = make(3, 9)
     x = torch.randn(5, 4, 3, dtype=torch.float64, requires_grad=True)
-    inner = x * 1
-    y = layer(inner)[0]
+    given = {"x": x * 1, "lengths": torch.tensor([5, 2, 4, 1]), "reset": torch.rand(5, 4) < 0.3}
+    y = layer(given["x"], lengths=given["lengths"], reset=given["reset"])[0]
     with torch.no_grad():
-        (inner if name == "x" else layer.get_parameter(name)).mul_(0.5)
+        (given[name] if name in given else layer.get_parameter(name)).fill_(0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()

@@ -45,13 +45,14 @@ class _Layer(torch.autograd.Function):
     def forward(ctx: Any, request: Request, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         ctx.request, ctx.run = request.without_tensors(), kernels.begin(request)
         y, state, saved, _ = kernels.forward(request, ctx.run, kernels.allocate_saved(request, ctx.run))
-        ctx.save_for_backward(*tensors, y, saved)
+        # The last two are the run's own matter; saved, they cannot be changed in place unnoticed.
+        ctx.save_for_backward(*tensors, y, saved, request.lengths, request.reset)
         ctx.set_materialize_grads(False)
         return y, *state
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dstate: Tensor | None) -> tuple[Any, ...]:
-        *tensors, y, saved = ctx.saved_tensors
+        *tensors, y, saved, _, _ = ctx.saved_tensors
         masks = ctx.request.directions
         needed = ctx.needs_input_grad[1:-masks]
         if torch.is_grad_enabled():
