@@ -16,7 +16,7 @@ namespace foretell::FORETELL_VARIANT {
 
 // Pairs in a chunk, about: as many as `chunk_bytes` of gates have, within these limits.
 constexpr Index least_pairs = 256, most_pairs = 1024;
-constexpr Index deep_blocks = 16;     // unit blocks of a panel that are used on all rows while in L2; a whole chain
+constexpr Index deep_blocks = 16;  // unit blocks of a panel that are used on all rows while in L2; a whole chain
 
 template <class Real>
 class BackwardRun : Run<Real> {
