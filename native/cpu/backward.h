@@ -166,7 +166,7 @@ class BackwardRun : Run<Real> {
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
     for (Index n = 0; n < count; ++n) {
-      rows[n] = Base::row_at(t, share.row(n), 0);
+      rows[n] = Base::row_at(t, share.row(n), pairs.first(t) + share.row(n));
       if (team.split == Split::rows || team.member == 0) note(rows[n]);
     }
     if (b.dx.data && !f.rows.packed && (team.split == Split::rows || team.member == 0)) {

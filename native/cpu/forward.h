@@ -45,7 +45,7 @@ class ForwardRun : Run<Real> {
     for (Index done = 0; done < time; done += chunk) {
       const Index count = smaller(chunk, time - done);
       const Index from = f.reverse ? time - done - count : done;
-      if (!f.saved) base = pairs.first(from);
+      chunk_from = from;
       project_inputs(from, from + count);
       for (Index n = 0; n < count; ++n) {
         step(f.reverse ? from + count - 1 - n : from + n);
@@ -65,6 +65,12 @@ class ForwardRun : Run<Real> {
     return buffer + (j * computed.pairs + number) * at.width;
   }
 
+  // The place of a pair in `computed`.  Where this holds one chunk alone, each row keeps to a column of its own: members
+  // do not wait for each other, so that their chunks differ, and with them the rows that are alive.
+  Index number_of(Index t, Index row) const {
+    return f.saved ? pairs.first(t) + row : (t - chunk_from) * f.rows.batch + row;
+  }
+
   void load_gates() {
     const Index width = at.gates * at.H;
     for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
@@ -80,7 +86,7 @@ class ForwardRun : Run<Real> {
     for (Index t = from; t < to; ++t) {
       for (Index n = 0; n < share.rows(pairs.alive(t)); ++n, ++count) {
         inputs[count] = pairs.at(f.x, t, share.row(n));
-        numbers[count] = pairs.first(t) + share.row(n) - base;
+        numbers[count] = number_of(t, share.row(n));
       }
     }
     Real* target = cell.layer_norm ? computed.normed_x : computed.gates;
@@ -134,7 +140,7 @@ class ForwardRun : Run<Real> {
 
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
-    for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, share.row(n), base);
+    for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, share.row(n), number_of(t, share.row(n)));
     for (Index n = count; n < share.rows(f.rows.batch); ++n) clear(t, share.row(n));
     if (computed.seen) {
       for (Index n = 0; n < count; ++n) see(rows[n]);
@@ -384,7 +390,7 @@ class ForwardRun : Run<Real> {
   const Packed<Real> weights;
   const Index chunk;  // steps
   const bool is_plain;
-  Index base = 0;  // the number of the first pair in `computed`
+  Index chunk_from = 0;  // the first step of the chunk
   Real *gates_before, *projected, *zeros;
   RowAt<Real>* rows;
   const Real** inputs;

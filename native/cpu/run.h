@@ -54,13 +54,13 @@ class Run {
     if (f.reset) to_blocks(f.start.c, start_c);
   }
 
-  // `base`: the number of the first pair in `computed`.
-  RowAt<Real> row_at(Index t, Index row, Index base) const {
+  // `number`: of the pair in `computed`.
+  RowAt<Real> row_at(Index t, Index row, Index number) const {
     RowAt<Real> found;
     found.row = row;
     found.caller = pairs.caller(row);
     found.step = t;
-    found.number = pairs.first(t) + row - base;
+    found.number = number;
     const bool resets = pairs.resets(f.reset, t, row), begins = pairs.begins(t, row);
     const Index before = pairs.before(t);
     found.resets = resets;

@@ -132,6 +132,16 @@ def test_gradients_and_the_trace_change_no_output(layer):
         assert same(layer(x), expected)
 
 
+def test_a_large_ragged_layer_gives_the_same_without_gradients(large, on_threads):
+    layer, x = large()
+    layer.eval()
+    for _ in range(20):  # threads whose rows end at different steps do not come to the same chunk of time together
+        lengths = torch.randint(1, len(x) + 1, (x.shape[1],))
+        expected = layer(x, lengths=lengths)
+        with torch.no_grad():
+            assert same(on_threads(2, lambda lengths=lengths: layer(x, lengths=lengths)), expected)
+
+
 def outputs_and_gradients(layer, x, **arguments):
     torch.manual_seed(1)  # the same noise
     y, state = layer(x, **arguments)
