@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bindings.h"
-#include "tensors.h"
+#include "inputs.h"
 
 namespace nb = nanobind;
 
@@ -18,8 +18,8 @@ namespace {
 using foretell::HeadLoss;
 using foretell::Index;
 using foretell::Skip;
+using foretell::bindings::inputs_of;
 using foretell::bindings::memory_of;
-using foretell::bindings::strides_of;
 using foretell::bindings::Tensors;
 
 // sizes: rows, lanes, horizon, quantiles, hidden.  parts and gradients: what the loss reads and writes, in the order of
@@ -45,12 +45,7 @@ std::pair<double, double> run(const std::vector<Index>& sizes, nb::handle parts,
     Tensors of_skip(skip);
     Skip<Real>& one = all.emplace_back();
     one.weight = memory_of<const Real>(of_skip.take());
-    const nb::handle inputs = of_skip.take();
-    const std::vector<Index> strides = strides_of(inputs);
-    one.inputs = memory_of<const Real>(inputs);
-    one.features = Index(nb::len(inputs));
-    one.feature_stride = strides.at(0);
-    one.row_stride = strides.at(1);
+    one.inputs = inputs_of<Real>(of_skip.take());
     one.gradient = memory_of<Real>(of_skip.take());
     of_skip.end();
   }

@@ -21,4 +21,5 @@ NB_MODULE(_native, module) {
   bind_memory(module);
   bind_stepper(module);
   bind_head(module);
+  bind_encode(module);
 }

@@ -10,7 +10,7 @@
 
 #include "activations.h"
 #include "foretell/head.h"
-#include "layout.h"
+#include "inputs.h"
 #include "noise.h"
 #include "tiles.h"
 #include "transpose.h"
@@ -36,18 +36,18 @@ template <class Real>
 class HeadRun {
  public:
   static constexpr int V = lanes<Real>;
-  static constexpr Index panel_rows = max_vectors * V, block_panels = 4, block_rows = block_panels * panel_rows;
+  static constexpr Index panel_rows = FORETELL_VARIANT::panel_rows<Real>, block_panels = 4, block_rows = block_panels * panel_rows;
 
   explicit HeadRun(const HeadLoss<Real>& call, Real* shared = nullptr, Real* partial = nullptr, Real* own = nullptr)
       : call(call), H(call.horizon), U(call.hidden), lines(call.horizon * call.quantiles),
         distances(call.quantiles - 1), middle(distances / 2), wants_gradients(call.wants_gradients()),
         growth(Real(256) / Real(256 - call.least)) {
-    for (int s = 0; s < call.skip_count; ++s) K += call.skips[s].features;
+    for (int s = 0; s < call.skip_count; ++s) K += call.skips[s].inputs.count;
     drop_bytes = ceil_div(U, counter_bytes) * counter_bytes;
     in_hidden = {ceil_div(U, V), block_rows};
-    in_inputs = {ceil_div(K, V), block_rows};
+    in_medians = {ceil_div(H, V), block_rows};
+    panel_features = (in_hidden.blocks * V + K) * panel_rows;
     of_hidden = {in_hidden.blocks, lines};
-    of_inputs = {in_inputs.blocks, H};
     take_shared(shared);
     take_partial(partial);
     take_own(own);
@@ -64,7 +64,7 @@ class HeadRun {
       for (Index u = 0; u < U; ++u) *to++ = call.weight[h * U + u];
       for (int s = 0; s < call.skip_count; ++s) {
         const Skip<Real>& skip = call.skips[s];
-        for (Index k = 0; k < skip.features; ++k) *to++ = skip.weight[h * skip.features + k];
+        for (Index k = 0; k < skip.inputs.count; ++k) *to++ = skip.weight[h * skip.inputs.count + k];
       }
     }
     if (!wants_gradients) return;
@@ -85,6 +85,7 @@ class HeadRun {
         begin = first + at;
         present = smaller(panel_rows, end - begin);
         slopes = all_slopes + p * lines * panel_rows;
+        features = all_features + p * panel_features;
         run_panel(scale);
       }
       if (wants_gradients) add_weights(panels);
@@ -113,8 +114,8 @@ class HeadRun {
       Index k = 0;
       for (int s = 0; s < call.skip_count; ++s) {
         const Skip<Real>& skip = call.skips[s];
-        for (Index n = 0; n < skip.features; ++n, ++k) {
-          skip.gradient[h * skip.features + n] = d_skips[of_inputs.at(h, k / V) + k % V];
+        for (Index n = 0; n < skip.inputs.count; ++n, ++k) {
+          skip.gradient[h * skip.inputs.count + n] = d_skips[k * in_medians.blocks * V + h];
         }
       }
     }
@@ -142,7 +143,7 @@ class HeadRun {
     loss = parts.take(panel_rows);
     d_bias = parts.take(wants_gradients ? lines * V : 0);
     d_weight = parts.take(wants_gradients ? of_hidden.size() : 0);
-    d_skips = parts.take(wants_gradients ? of_inputs.size() : 0);
+    d_skips = parts.take(wants_gradients ? K * in_medians.blocks * V : 0);
     sizes.partial = parts.taken();
   }
 
@@ -152,10 +153,10 @@ class HeadRun {
     inverse = parts.take(panel_rows);
     weights = parts.take(panel_rows);
     rises = parts.take(middle * panel_rows);
-    features = parts.take((in_hidden.blocks + in_inputs.blocks) * V * panel_rows);
+    all_features = parts.take(block_panels * panel_features);
     hidden = parts.take(in_hidden.size());
-    inputs = parts.take(in_inputs.size());
-    all_slopes = parts.take(block_panels * lines * panel_rows);
+    turned = parts.take(in_medians.size());
+    all_slopes = parts.take((block_panels * lines + V) * panel_rows);  // medians are turned by whole vectors
     d_hidden = parts.take(in_hidden.blocks * V * panel_rows);
     drawn = parts.template take_as<std::uint8_t>(panel_rows * drop_bytes + word_lanes * counter_bytes);
     kept = parts.take(panel_rows * drop_bytes);
@@ -166,11 +167,12 @@ class HeadRun {
   void run_panel(Real scale) {
     if (call.least) draw();
     load_hidden();
-    load_inputs();
+    load_skips();
     load_goal(scale);
     answer();
     for (Index h = 0; h < H; ++h) differentiate(h);
     if (!wants_gradients) return;
+    turn_medians();
     add_biases();
     differentiate_hidden();
   }
@@ -206,28 +208,12 @@ class HeadRun {
   }
 
   // The skips' inputs, the same; they follow the hidden outputs without a gap.
-  void load_inputs() {
+  void load_skips() {
     Real* to = features + U * panel_rows;
     for (int s = 0; s < call.skip_count; ++s) {
-      const Skip<Real>& skip = call.skips[s];
-      for (Index k = 0; k < skip.features; ++k, to += panel_rows) {
-        const Real* from = skip.inputs + k * skip.feature_stride + begin * skip.row_stride;
-        if (skip.row_stride == 1 && present == panel_rows) {
-          for (Index n = 0; n < panel_rows; n += V) store(to + n, load(from + n));
-        } else {
-          for (Index n = 0; n < panel_rows; ++n) to[n] = n < present ? from[n * skip.row_stride] : Real(0);
-        }
-      }
-    }
-    for (Index k = K; k < in_inputs.blocks * V; ++k, to += panel_rows) {
-      for (Index n = 0; n < panel_rows; n += V) store(to + n, Vec<Real>{});
-    }
-    if (!wants_gradients) return;
-    for (Index j = 0; j < in_inputs.blocks; ++j) {
-      for (Index row = 0; row < panel_rows; row += V) {
-        transpose(features + (U + j * V) * panel_rows + row, panel_rows, inputs + in_inputs.at(at + row, j),
-                  in_inputs.at(1, j) - in_inputs.at(0, j));
-      }
+      const Inputs<Real>& from = call.skips[s].inputs;
+      load_inputs(from, 0, from.count, begin, present, to);
+      to += from.count * panel_rows;
     }
   }
 
@@ -322,6 +308,16 @@ class HeadRun {
   // How many rows of a vector there are.
   int present_in(int vector) const { return int(larger(0, smaller(V, present - vector * V))); }
 
+  // The slopes of the medians, row by row.
+  void turn_medians() {
+    for (Index j = 0; j < in_medians.blocks; ++j) {
+      for (Index row = 0; row < panel_rows; row += V) {
+        transpose(slopes + j * V * panel_rows + row, panel_rows, turned + in_medians.at(at + row, j),
+                  in_medians.at(1, j) - in_medians.at(0, j));
+      }
+    }
+  }
+
   void add_biases() {
     for (Index line = 0; line < lines; ++line) {
       Vec<Real> total = load(d_bias + line * V);
@@ -351,27 +347,30 @@ class HeadRun {
     }
   }
 
-  // The gradients of weights and skips: slopes of the block's lines times its features.
+  // The gradients of weights and skips: slopes of the block's lines times its features; by rows of the larger of both.
   void add_weights(Index panels) {
-    add_product(lines, panels, hidden, in_hidden, d_weight, of_hidden);
-    add_product(H, panels, inputs, in_inputs, d_skips, of_inputs);
+    add_product(lines, all_slopes, panels, lines * panel_rows, hidden, in_hidden,
+                [&](Index line, Index j) { return d_weight + of_hidden.at(line, j); });
+    add_product(K, all_features + U * panel_rows, panels, panel_features, turned, in_medians,
+                [&](Index k, Index j) { return d_skips + (k * in_medians.blocks + j) * V; });
   }
 
-  void add_product(Index count, Index panels, const Real* in, const Panels<Real>& in_at, Real* to,
-                   const Panels<Real>& to_at) {
+  // sums(n, j) += over rows, a [panels][n][panel_rows] times vector j of b.
+  template <class Sums>
+  void add_product(Index count, const Real* a, Index panels, Index panel, const Real* b, const Panels<Real>& b_at,
+                   const Sums& sums) {
     const Cut cut(count);
-    for (Index j = 0; j < in_at.blocks; j += max_vectors) {
-      const int vectors = in_at.vectors(j);
+    for (Index j = 0; j < b_at.blocks; j += max_vectors) {
       for (Index n = 0, tile = 0; tile < cut.tiles; n += cut.rows(int(tile++))) {
         const int size = cut.rows(int(tile));
-        const Real* a[max_rows];
-        Real* sums[max_rows];
+        const Real* rows[max_rows];
+        Real* to[max_rows];
         for (int r = 0; r < size; ++r) {
-          a[r] = all_slopes + (n + r) * panel_rows;
-          sums[r] = to + to_at.at(n + r, j);
+          rows[r] = a + (n + r) * panel_rows;
+          to[r] = sums(n + r, j);
         }
-        row_tile_for<Real>(size, vectors, 1)(a, panels, panel_rows, lines * panel_rows, in + in_at.panel(j), 0,
-                                             {sums, sums, V, 0}, in + in_at.panel(j));
+        const Real* by = b + b_at.panel(j);
+        row_tile_for<Real>(size, b_at.vectors(j), 1)(rows, panels, panel_rows, panel, by, 0, {to, to, V, 0}, by);
       }
     }
   }
@@ -379,13 +378,14 @@ class HeadRun {
   const HeadLoss<Real>& call;
   const Index H, U, lines, distances, middle;
   const bool wants_gradients;
-  Index K = 0, drop_bytes, group_rows;
+  Index K = 0, drop_bytes, group_rows, panel_features;
   const Real growth;                                        // by dropout, of what stays
-  Panels<Real> in_hidden, in_inputs, of_hidden, of_inputs;  // features of a block's rows; of the lines, of the medians
-  Real *zeros, *medians, *back;                             // [panel_rows]; [H,U+K]; weights as of_hidden
-  Real *loss, *d_bias, *d_weight, *d_skips;                 // [panel_rows]; [lines][V]; as of_hidden; as of_inputs
-  Real *level, *inverse, *weights, *rises;                  // [panel_rows] each; [middle][panel_rows]
-  Real *features, *hidden, *inputs;                         // [U+K][panel_rows]; as in_hidden; as in_inputs
+  Panels<Real> in_hidden, in_medians, of_hidden;  // features, medians of a block's rows; features of the lines
+  Real *zeros, *medians, *back;                   // [panel_rows]; [H,U+K]; weights as of_hidden
+  Real *loss, *d_bias, *d_weight, *d_skips;       // [panel_rows]; [lines][V]; as of_hidden; [K][medians]
+  Real *level, *inverse, *weights, *rises;        // [panel_rows] each; [middle][panel_rows]
+  Real *all_features, *features;                  // [panels][U+K][panel_rows]; of the panel
+  Real *hidden, *turned;                          // as in_hidden; slopes of the medians, as in_medians
   Real *all_slopes, *slopes, *d_hidden;                     // [panels][lines][panel_rows]; of the panel; [rows][U]
   std::uint8_t* drawn;                                      // [panel_rows][drop_bytes]
   Real* kept;                                               // [panel_rows][drop_bytes]

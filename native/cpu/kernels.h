@@ -1,5 +1,6 @@
 // The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this.
 #include "backward.h"
+#include "encode.h"
 #include "forward.h"
 #include "head.h"
 
@@ -23,6 +24,7 @@ constexpr Kernels<Real> all_kernels = {
       BackwardRun<Real>(layer, scratch, team).run();
     },
     &head_kernels<Real>,
+    &encode_kernels<Real>,
 };
 
 extern const Kernels<float> float_kernels;

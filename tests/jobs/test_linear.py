@@ -12,7 +12,7 @@ from foretell.jobs.forecasting.linear import (
 )
 from foretell.jobs.forecasting.settings import Scaling
 from foretell.jobs.forecasting.tracks import Tracks, make_tracks
-from foretell.networks import forecast as network
+from foretell.networks import inputs
 from foretell.sequences import Covariates, Frequency, Panel
 
 HORIZON = 3
@@ -217,11 +217,11 @@ def test_windows_begin_with_padding_and_equal_the_networks():
     tracks, _, _ = scaled([values, values * 3], 8)
     rows = np.array([2, 10, 39])
     found = window_inputs(tracks, 0, rows, 0, 8)
-    for row, inputs in zip(rows, found, strict=True):
+    for row, seen in zip(rows, found, strict=True):
         window = values[np.maximum(np.arange(row - 7, row + 1), 0)]
         expected = np.clip((window - values[row]) / tracks.spread[0, row], -CLIP, CLIP)
-        assert inputs[:8] == pytest.approx(expected, abs=1e-4)
-    assert CLIP == network.CLIP
+        assert seen[:8] == pytest.approx(expected, abs=1e-4)
+    assert CLIP == inputs.CLIP
 
 
 def test_targets_stop_where_they_are_told():

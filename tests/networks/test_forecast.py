@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from foretell.networks.forecast import ForecastConfig, ForecastNetwork, KnownAhead, Steps, scaled_window
+from foretell.networks.forecast import ForecastConfig, ForecastNetwork, KnownAhead, Steps, window_of
 from foretell.networks.goal import Goal
 from foretell.networks.quantiles import pinball
 
@@ -94,7 +94,7 @@ def test_a_fresh_network_answers_with_the_linear_skip_exactly():
 
 def test_window_is_the_last_values_in_the_scale_of_each_step():
     steps = make_steps(ForecastConfig(**BASE))
-    window = scaled_window(steps, L).view(L, T, B)
+    window = window_of(steps).scaled().view(L, T, B)
     for t in range(T):
         for b in range(B):
             by_hand = (steps.values[b, t : t + L] - steps.level[t, b]) / steps.spread[t, b]
@@ -251,16 +251,11 @@ def test_outliers_are_bounded():
     assert network(replace(steps, values=values))[0].isfinite().all()
 
 
-def test_the_window_is_the_same_where_a_graph_is_made_of_it():
-    steps = make_steps(ForecastConfig(**BASE))
-    alone = scaled_window(steps, L)
-    values = steps.values.clone().requires_grad_()
-    watched = scaled_window(replace(steps, values=values), L)
-    assert torch.equal(watched, alone)
-    watched.sum().backward()
-    unfolded = steps.spread.new_zeros(values.shape)
-    inside = (watched.detach().abs() < 10).view(L, T, B)
-    for line in range(L):
-        for step in range(T):
-            unfolded[:, line + step] += inside[line, step] / steps.spread[step]
-    torch.testing.assert_close(values.grad, unfolded)
+@pytest.mark.parametrize("name", ["values", "level", "spread"])
+def test_whoever_asks_for_it_learns_what_the_window_does(name):
+    network = make_network().double()
+    numbers = {f.name: getattr(make_steps(network.config), f.name) for f in fields(Steps)}
+    steps = Steps(**{name: x.double() if x.is_floating_point() else x for name, x in numbers.items()})
+    assert torch.autograd.gradcheck(
+        lambda part: network(replace(steps, **{name: part}))[0], getattr(steps, name).requires_grad_()
+    )

@@ -14,6 +14,7 @@ from foretell.networks import head_chunks, head_kernel
 from foretell.networks.goal import Goal
 from foretell.networks.head import Dropout, Head, make_dropout
 from foretell.networks.head_loss import head_loss
+from foretell.networks.inputs import Inputs
 from foretell.networks.quantiles import pinball, spread_out
 
 BUILT = importlib.util.find_spec("foretell._native") is not None
@@ -38,7 +39,7 @@ def take(patch, path):
         patch.delattr(head_kernel, "run")
 
 
-def make(time, lanes, horizon, quantiles, missing, seed, dtype=torch.float64, units=6, inputs=4):
+def make(time, lanes, horizon, quantiles, missing, seed, dtype=torch.float64, units=6, inputs=4, scaled=True):
     g = torch.Generator().manual_seed(seed)
 
     def numbers(*shape):
@@ -61,16 +62,21 @@ def make(time, lanes, horizon, quantiles, missing, seed, dtype=torch.float64, un
         numbers(horizon, time * lanes),
     ]
     probabilities = torch.linspace(0.05, 0.95, quantiles, dtype=dtype)
-    return [leaf.requires_grad_() for leaf in leaves], numbers(inputs, time * lanes), goal, probabilities
+    rows = time * lanes
+    scale = (numbers(rows), (numbers(rows) - 2).exp()) if scaled else ()  # which takes some beyond the limit
+    return [leaf.requires_grad_() for leaf in leaves], Inputs(numbers(inputs, rows), *scale), goal, probabilities
 
 
 def plain(leaves, inputs, goal, probabilities, dropout):
     hidden, weight, bias, skip, beside = leaves
     if dropout is not None:
-        kept = dropout.keep(slice(0, inputs.shape[1]), hidden.flatten(0, 1))
+        kept = dropout.keep(slice(0, inputs.values.shape[1]), hidden.flatten(0, 1))
         hidden = hidden * (dropout.growth * kept).view_as(hidden)
     out = nn.functional.linear(hidden, weight, bias)
-    straight = (skip @ inputs + beside).T.view(*out.shape[:2], goal.horizon)
+    seen = inputs.values
+    if inputs.level is not None:
+        seen = ((seen - inputs.level) / inputs.spread).clamp(-10, 10)
+    straight = (skip @ seen + beside).T.view(*out.shape[:2], goal.horizon)
     raw = out[..., goal.horizon :].unflatten(-1, (goal.horizon, -1))
     total, count = pinball(spread_out(out[..., : goal.horizon] + straight, raw), *goal.scaled(), probabilities)
     return total / count.clamp(min=1), count
@@ -111,9 +117,10 @@ def check(shape, path, least, chunk=head_chunks.CHUNK, **sizes):
     chunk=st.sampled_from([1, 50, 10**6]),
     units=st.sampled_from([1, 2, 7, 8, 17]),
     inputs=st.sampled_from([1, 3, 9]),
+    scaled=st.booleans(),
 )
-def test_equals_the_plain_loss_and_its_gradients(path, shape, least, chunk, units, inputs):
-    check(shape, path, least, chunk, units=units, inputs=inputs)
+def test_equals_the_plain_loss_and_its_gradients(path, shape, least, chunk, units, inputs, scaled):
+    check(shape, path, least, chunk, units=units, inputs=inputs, scaled=scaled)
 
 
 @needs_core
@@ -130,7 +137,7 @@ def test_single_precision_is_as_close_as_the_plain_loss(path):
     single = [leaf.detach().float().requires_grad_() for leaf in leaves]
     inputs, goal, probabilities = rest
     goal = Goal(goal.values.float(), goal.known.float(), goal.learn.float(), goal.spread.float())
-    loss, _ = fused(single, inputs.float(), goal, probabilities.float(), None)
+    loss, _ = fused(single, Inputs(*(part.float() for part in inputs)), goal, probabilities.float(), None)
     for gradient, wanted in zip(torch.autograd.grad(loss, single), expected, strict=True):
         torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
 
@@ -159,11 +166,11 @@ def test_the_kernel_gives_the_same_bits_on_any_number_of_threads(on_threads, dty
 def test_inputs_of_any_strides_and_several_skips():
     leaves, inputs, goal, probabilities = make(20, 9, 4, 3, 0.1, 0, units=10, inputs=5)
     hidden, weight, bias, skip, _ = leaves
-    turned = inputs.T.contiguous().T
+    first, second = (Inputs(part.T.contiguous().T, *inputs[1:]) for part in inputs.values.split([2, 3]))
     whole, _ = head_loss(hidden, Head(weight, bias, ((skip, inputs),), None), goal, probabilities)
     parts, _ = head_loss(
         hidden.transpose(0, 1).contiguous().transpose(0, 1),
-        Head(weight, bias, ((skip[:, :2], turned[:2]), (skip[:, 2:], turned[2:])), None),
+        Head(weight, bias, ((skip[:, :2], first), (skip[:, 2:], second)), None),
         goal,
         probabilities,
     )
@@ -197,7 +204,12 @@ def test_what_does_not_fit_the_kernel_is_left_to_torch():
     assert not head_kernel.fits(rows.half(), head, goal, probabilities)
     assert not head_kernel.fits(rows[1:], head, goal, probabilities)
     assert not head_kernel.fits(rows, head, goal, probabilities[1:])
-    assert not head_kernel.fits(rows, Head(weight, bias, ((skip, inputs[1:]),), beside), goal, probabilities)
+    assert not head_kernel.fits(
+        rows, Head(weight, bias, ((skip, Inputs(inputs.values[1:])),), beside), goal, probabilities
+    )
+    assert not head_kernel.fits(
+        rows, Head(weight, bias, ((skip, Inputs(inputs.values.float())),), beside), goal, probabilities
+    )
     assert not head_kernel.fits(rows, Head(weight.to("meta"), bias, (), beside), goal, probabilities)
 
 

@@ -5,7 +5,7 @@
 // inputs of a skip.  The equations are those of src/foretell/networks/head_loss.py.
 #pragma once
 
-#include "foretell/lstm.h"
+#include "foretell/inputs.h"
 
 namespace foretell {
 
@@ -13,8 +13,7 @@ namespace foretell {
 template <class Real>
 struct Skip {
   const Real* weight = nullptr;                         // [H,K]
-  const Real* inputs = nullptr;                         // [K,N]
-  Index features = 0, feature_stride = 0, row_stride = 0;  // K, and strides of the inputs
+  Inputs<Real> inputs;                                  // [K,N]
   Real* gradient = nullptr;                             // [H,K]
 };
 

@@ -116,6 +116,8 @@ struct Scratch {
 
 template <class Real>
 struct HeadKernels;  // foretell/head.h
+template <class Real>
+struct EncodeKernels;  // foretell/encode.h
 
 // The kernels of one instruction set.  Buffers are aligned to 64 bytes, and their sizes are in numbers of type Real.
 template <class Real>
@@ -129,6 +131,7 @@ struct Kernels {
   ScratchSize (*backward_scratch)(const Backward<Real>&);
   void (*backward)(const Backward<Real>&, Scratch<Real>, const Team&);
   const HeadKernels<Real>* head;
+  const EncodeKernels<Real>* encode;
 };
 
 // The kernels of the active instruction set.

@@ -7,22 +7,20 @@ et al. 2018) plus the LSTM's correction, and quantiles around it ("forked" multi
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from foretell.lstm import LSTM, Trace, memory
-from foretell.lstm.transforms import is_transformed
+from foretell.lstm import LSTM, Trace
+from foretell.networks.encode import encode
 from foretell.networks.goal import Goal, slide
 from foretell.networks.head import Head, make_dropout
 from foretell.networks.head_loss import head_loss
+from foretell.networks.inputs import Inputs
 from foretell.networks.quantiles import spread_out
 
-CLIP = 10.0  # scaled inputs beyond this are outliers
 State = tuple[Tensor, Tensor]
 
 
@@ -96,7 +94,7 @@ class ForecastNetwork(nn.Module):
 
     def forward(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
         """Steps and the state before them -> quantiles [T,B,H,Q] in the scale of their step, state after."""
-        window, known = scaled_window(steps, self.config.context), self._known(steps)
+        window, known = window_of(steps), self._known(steps)
         hidden, state = self.lstm(self._inputs(steps, window, known), state)
         return self._answer(steps, window, hidden, known), state
 
@@ -104,12 +102,12 @@ class ForecastNetwork(nn.Module):
         self, steps: Steps, goal: Goal, probabilities: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """The mean pinball loss of `forward` against the goal, the number of its targets, and the state after."""
-        window, known = scaled_window(steps, self.config.context), self._known(steps)
+        window, known = window_of(steps), self._known(steps)
         hidden, state = self.lstm(self._inputs(steps, window, known), state)
         beside = None
         if self.ahead is not None:
             beside = self.ahead(hidden, known, self.config.horizon).permute(2, 0, 1).flatten(1)
-        skips = ((self.skip.weight, window), (self.skip_beside.weight, steps.linear.flatten(0, 1).T))
+        skips = ((self.skip.weight, window), (self.skip_beside.weight, Inputs(steps.linear.flatten(0, 1).T)))
         bias = self.head.bias + functional.pad(self.skip.bias, (0, len(self.head.bias) - self.config.horizon))
         dropout = make_dropout(self.config.dropout) if self.training else None
         head = Head(self.head.weight, bias, skips, beside)
@@ -122,7 +120,7 @@ class ForecastNetwork(nn.Module):
 
     def answer(self, steps: Steps, hidden: Tensor) -> Tensor:
         """Quantiles [T,B,H,Q] from outputs read before: what predicting from the present needs."""
-        return self._answer(steps, scaled_window(steps, self.config.context), hidden, self._known(steps))
+        return self._answer(steps, window_of(steps), hidden, self._known(steps))
 
     def trace(self, steps: Steps) -> Trace:
         """Every gate and cell state of the LSTM over the steps, from a fresh state."""
@@ -130,17 +128,17 @@ class ForecastNetwork(nn.Module):
 
     def inputs(self, steps: Steps) -> Tensor:
         """What the LSTM reads, [T,B,I]: encoded window, gap and mask, linear inputs, calendar, past, known, static."""
-        return self._inputs(steps, scaled_window(steps, self.config.context), self._known(steps))
+        return self._inputs(steps, window_of(steps), self._known(steps))
 
-    def _straight(self, steps: Steps, window: Tensor) -> Tensor:
+    def _straight(self, steps: Steps, window: Inputs) -> Tensor:
         """The linear skip to the medians, [H,T*B]."""
-        seen = torch.addmm(self.skip.bias.unsqueeze(1), self.skip.weight, window)
+        seen = torch.addmm(self.skip.bias.unsqueeze(1), self.skip.weight, window.scaled())
         return torch.addmm(seen, self.skip_beside.weight, steps.linear.flatten(0, 1).T)
 
     def _known(self, steps: Steps) -> Tensor:
         return _join([steps.known], self.known_embeddings, steps.known_codes)
 
-    def _inputs(self, steps: Steps, window: Tensor, known: Tensor) -> Tensor:
+    def _inputs(self, steps: Steps, window: Inputs, known: Tensor) -> Tensor:
         time = len(steps.level)
         parts = [
             torch.log1p(steps.gap).unsqueeze(-1),
@@ -151,8 +149,7 @@ class ForecastNetwork(nn.Module):
             known[:time],
             self._static(steps).expand(time, -1, -1),
         ]
-        x: Tensor = _Encode.apply(window, self.encode.weight, self.encode.bias, *parts)  # type: ignore[no-untyped-call]
-        return x
+        return encode(window, self.encode.weight, self.encode.bias, *parts)
 
     def _static(self, steps: Steps) -> Tensor:
         parts = [steps.static]
@@ -160,38 +157,13 @@ class ForecastNetwork(nn.Module):
             parts.append(self.identity(steps.track))
         return _join(parts, self.static_embeddings, steps.static_codes)
 
-    def _answer(self, steps: Steps, window: Tensor, hidden: Tensor, known: Tensor) -> Tensor:
+    def _answer(self, steps: Steps, window: Inputs, hidden: Tensor, known: Tensor) -> Tensor:
         horizon = self.config.horizon
         out = self.head(hidden)
         centre = out[..., :horizon] + self._straight(steps, window).T.view_as(out[..., :horizon])
         if self.ahead is not None:
             centre = centre + self.ahead(hidden, known, horizon)
         return spread_out(centre, out[..., horizon:].unflatten(-1, (horizon, -1)))
-
-
-class _Encode(torch.autograd.Function):
-    """The window's encoding and parts [T,B,..] side by side, [T,B,I], each written once to where it belongs."""
-
-    @staticmethod
-    def forward(ctx: Any, window: Tensor, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
-        ctx.save_for_backward(window)
-        ctx.widths = [len(weight), *(part.shape[-1] for part in parts)]
-        x = weight.new_empty(*parts[0].shape[:2], sum(ctx.widths))
-        encoded, *places = torch.split(x, ctx.widths, dim=-1)
-        torch.addmm(bias, window.T, weight.T, out=encoded.flatten(0, 1))
-        for place, part in zip(places, parts, strict=True):
-            place.copy_(part)
-        return x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_x: Tensor) -> tuple[Tensor | None, ...]:
-        (window,) = ctx.saved_tensors
-        encoded, *parts = torch.split(d_x, ctx.widths, dim=-1)
-        encoded = encoded.flatten(0, 1)
-        wanted = zip(parts, ctx.needs_input_grad[3:], strict=True)
-        # transposed: a product that is short on both sides is twice as fast this way round
-        return None, (window @ encoded).T, encoded.sum(0), *(part if is_wanted else None for part, is_wanted in wanted)
 
 
 class KnownAhead(nn.Module):
@@ -212,14 +184,9 @@ class KnownAhead(nn.Module):
         return torch.as_tensor(self.out(mixed)).squeeze(-1)
 
 
-def scaled_window(steps: Steps, context: int) -> Tensor:
+def window_of(steps: Steps) -> Inputs:
     """The last L values of every step in the scale of that step, [L,T*B]."""
-    level, spread = steps.level.flatten(), steps.spread.flatten()
-    raw = slide(steps.values.T, len(steps.level))
-    # This is the largest array of the network: in memory that is used again, unless a graph is made of it.
-    is_watched = is_transformed() or raw.requires_grad or level.requires_grad
-    room = None if is_watched else memory.empty(raw, context, len(level))
-    return torch.sub(raw, level, out=room).div_(spread).clamp_(-CLIP, CLIP)
+    return Inputs(slide(steps.values.T, len(steps.level)), steps.level.flatten(), steps.spread.flatten())
 
 
 def _embeddings(sizes: tuple[int, ...]) -> nn.ModuleList:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from foretell.lstm.philox import WORD, philox
+from foretell.networks.inputs import Inputs
 
 BYTES = 16  # that one counter of Philox is good for
 
@@ -16,7 +17,7 @@ class Head:
 
     weight: Tensor  # [H*Q,hidden]  of the medians, then of the raw distances as `spread_out` takes them
     bias: Tensor  # [H*Q]
-    skips: tuple[tuple[Tensor, Tensor], ...]  # (weight [H,K], inputs [K,T*B]) each, to be added to the medians
+    skips: tuple[tuple[Tensor, Inputs], ...]  # (weight [H,K], inputs [K,T*B]) each, to be added to the medians
     beside: Tensor | None  # [H,T*B]  what else is added to the medians
 
 

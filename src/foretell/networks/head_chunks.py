@@ -55,7 +55,7 @@ class _Work:
             seen, kept = self._drop(hidden[rows], rows)
             torch.addmm(shift, lines, seen.T, out=out)
             for skip, inputs in head.skips:
-                out[-horizon:].addmm_(skip, inputs[:, rows])
+                out[-horizon:].addmm_(skip, inputs.scaled(rows))
             if beside is not None:
                 out[-horizon:].add_(beside[:, rows])
             loss.add_(self._loss(out, slope, rise[:-horizon], levels, steps))
@@ -130,7 +130,7 @@ class _Sums:
         self.lines.addmm_(slope, seen)
         self.shift.add_(slope.sum(1, keepdim=True))
         for skip, inputs in zip(self.skips, self._inputs, strict=True):
-            skip.addmm_(inputs[:, rows], median.T)
+            skip.addmm_(inputs.scaled(rows), median.T)
         if self.beside is not None:
             torch.neg(median, out=self.beside[:, rows])
 

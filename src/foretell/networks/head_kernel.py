@@ -11,12 +11,13 @@ from foretell.networks.head import Dropout, Head
 def fits(hidden: Tensor, head: Head, goal: Goal, probabilities: Tensor) -> bool:
     """Is there a kernel, and are these tensors of the sizes, of the number type and in the memory that it takes?"""
     kind = hidden.dtype
-    skips = [part for skip in head.skips for part in skip]
+    skips = [skip for skip, _ in head.skips]
     return (
         native.load() is not None
         and kind in (torch.float32, torch.float64)
         and all(part.dtype == kind and part.device.type == "cpu" for part in _read(hidden, head, goal, probabilities))
         and all(part.dtype == kind and part.device.type == "cpu" for part in skips)
+        and all(inputs.fit(kind) for _, inputs in head.skips)
         and _has_sizes(hidden, head, goal, len(probabilities))
     )
 
@@ -30,7 +31,7 @@ def run(
     found = [None if part is None or not wants_gradients else _room(part) for part in learned]
     by_hidden, by_beside, by_weight, by_bias, *by_skips = found
     parts = [part.contiguous() for part in _read(hidden, head, goal, probabilities)]
-    skips = [(skip.contiguous(), inputs) for skip, inputs in head.skips]
+    skips = [(skip.contiguous(), inputs.for_kernels) for skip, inputs in head.skips]
     loss, count = native.load().head_loss(  # type: ignore[union-attr]
         hidden.dtype == torch.float64,
         [time * lanes, lanes, goal.horizon, len(probabilities), hidden.shape[1]],
@@ -64,7 +65,8 @@ def _has_sizes(hidden: Tensor, head: Head, goal: Goal, quantiles: int) -> bool:
         and head.bias.shape == (lines,)
         and (head.beside is None or head.beside.shape == (horizon, rows))
         and all(
-            skip.shape == (horizon, len(inputs)) and inputs.shape == (len(inputs), rows) for skip, inputs in head.skips
+            skip.shape == (horizon, len(inputs.values)) and inputs.values.shape[1] == rows
+            for skip, inputs in head.skips
         )
     )
 

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from foretell.networks import head_chunks, head_kernel
 from foretell.networks.goal import Goal
 from foretell.networks.head import Dropout, Head
+from foretell.networks.inputs import Inputs
 
 
 def head_loss(
@@ -34,7 +35,7 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        inputs: tuple[Tensor, ...],
+        inputs: tuple[Inputs, ...],
         rest: tuple[Goal, Tensor, Dropout | None],
         hidden: Tensor,
         beside: Tensor | None,

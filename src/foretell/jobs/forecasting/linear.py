@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from foretell.jobs.forecasting.tracks import Tracks, inverse, linear_at
-from foretell.networks.forecast import CLIP
+from foretell.networks.inputs import CLIP
 
 Float32 = NDArray[np.float32]
 MOSTLY = 0.5  # share of a horizon that must have been observed to be fitted

@@ -16,7 +16,7 @@ from foretell.jobs.forecasting.predicting import calendar_rows, present, present
 from foretell.jobs.forecasting.splits import LARGEST
 from foretell.jobs.forecasting.stepper import Quantiles, Stepper
 from foretell.jobs.forecasting.tracks import transform
-from foretell.networks.forecast import CLIP
+from foretell.networks.inputs import CLIP
 
 Floats = NDArray[np.float64]
 Value = float | int | str | None

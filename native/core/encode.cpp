@@ -1,0 +1,51 @@
+// Deals the parts of an encoding, and of its gradients, to threads.
+#include "foretell/encode.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "arena.h"
+#include "foretell/threads.h"
+
+namespace foretell {
+namespace {
+
+// Calls work(part, the thread's scratch) for every part.
+template <class Real, class Function>
+void deal(Index parts, Index scratch, double work, int threads, const Function& each) {
+  constexpr double too_little = 1e6;  // multiply-adds that one thread does in the time of starting a second
+  const int workers = work < too_little ? 1 : int(std::clamp<Index>(threads, 1, parts));
+  auto* own = reinterpret_cast<Real*>(Arena::of_thread().reserve(workers * scratch * sizeof(Real)));
+  std::atomic<Index> next = 0;
+  parallel(workers, [&](int worker, int) {
+    for (Index part = next++; part < parts; part = next++) each(part, own + worker * scratch);
+  });
+  Arena::of_thread().shrink();
+}
+
+double work_of(Index rows, Index inputs, Index outputs) { return double(rows) * double(inputs) * double(outputs); }
+
+}  // namespace
+
+template <class Real>
+void encode(const Encoding<Real>& call, int threads) {
+  const EncodeKernels<Real>& run = *kernels<Real>().encode;
+  const Index panels = (call.rows + run.panel_rows - 1) / run.panel_rows;
+  deal<Real>(panels, run.scratch(call), work_of(call.rows, call.inputs.count, call.outputs), threads,
+             [&](Index panel, Real* own) { run.run(call, panel, own); });
+}
+
+template <class Real>
+void encode_backward(const EncodingGradient<Real>& call, int threads) {
+  const EncodeKernels<Real>& run = *kernels<Real>().encode;
+  const Index blocks = (call.inputs.count + run.block_inputs - 1) / run.block_inputs;
+  deal<Real>(blocks, run.backward_scratch(call), work_of(call.rows, call.inputs.count, call.outputs), threads,
+             [&](Index block, Real* own) { run.backward(call, block, own); });
+}
+
+template void encode(const Encoding<float>&, int);
+template void encode(const Encoding<double>&, int);
+template void encode_backward(const EncodingGradient<float>&, int);
+template void encode_backward(const EncodingGradient<double>&, int);
+
+}  // namespace foretell

@@ -1,0 +1,18 @@
+// What linear maps of many rows read.
+#pragma once
+
+#include "foretell/lstm.h"
+
+namespace foretell {
+
+// K inputs of each of N rows: as they lie, or each row in a scale of its own, (value - level) / spread, at most `limit`
+// away from 0.  Windows over a series are such views, which overlap: they are scaled only where they are used.
+template <class Real>
+struct Inputs {
+  const Real* values = nullptr;                           // [K,N]
+  Index count = 0, stride = 0, row_stride = 0;            // K, and the strides of inputs and rows
+  const Real *level = nullptr, *spread = nullptr;         // [N]; null: as they lie
+  Real limit = 0;
+};
+
+}  // namespace foretell
