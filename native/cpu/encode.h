@@ -61,23 +61,22 @@ class EncodeRun {
   Real *inputs, *sums, *turned;  // [K][R]; [E][R]; [R][E], both with padding
 };
 
-// A block of inputs: its gradients over all rows, in their order.
+// The gradients of some inputs over all rows, in their order.
 template <class Real>
 class EncodeBackward {
  public:
-  static constexpr Index V = lanes<Real>, R = panel_rows<Real>, panels = 4, block_inputs = 64;
+  static constexpr Index V = lanes<Real>, R = panel_rows<Real>, panels = 4;
 
-  explicit EncodeBackward(const EncodingGradient<Real>& call, Real* own = nullptr)
-      : call(call), blocks(ceil_div(call.outputs, V)) {
+  EncodeBackward(const EncodingGradient<Real>& call, Index count, Real* own = nullptr)
+      : call(call), blocks(ceil_div(call.outputs, V)), count(count) {
     Parts<Real> parts(own);
-    inputs = parts.take(panels * block_inputs * R);
+    inputs = parts.take(panels * count * R);
     gradient = parts.take(blocks * V * panels * R);
-    sums = parts.take(block_inputs * blocks * V);
+    sums = parts.take(count * blocks * V);
     size = parts.taken();
   }
 
-  void run(Index block) {
-    const Index first = block * block_inputs, K = call.inputs.count, count = smaller(block_inputs, K - first);
+  void run(Index first) {
     for (Index n = 0; n < count * blocks * V; n += V) store(sums + n, Vec<Real>{});
     for (Index begin = 0; begin < call.rows; begin += panels * R) {
       const Index present = smaller(panels * R, call.rows - begin), loaded = ceil_div(present, R);
@@ -85,12 +84,12 @@ class EncodeBackward {
         load_inputs(call.inputs, first, count, begin + p * R, smaller(R, present - p * R), inputs + p * count * R);
       }
       load_gradient(begin, present, loaded * R);
-      add(count, loaded);
+      add(loaded);
     }
     for (Index e = 0; e < call.outputs; ++e) {
-      for (Index k = 0; k < count; ++k) call.d_weight[e * K + first + k] = sums[k * blocks * V + e];
+      for (Index k = 0; k < count; ++k) call.d_weight[e * call.inputs.count + first + k] = sums[k * blocks * V + e];
     }
-    if (block == 0) add_bias();
+    if (first == 0) add_bias();
   }
 
   Index size;
@@ -111,7 +110,7 @@ class EncodeBackward {
   }
 
   // sums [inputs][outputs] += inputs [panels][inputs][rows] times gradient.
-  void add(Index count, Index loaded) const {
+  void add(Index loaded) const {
     const Cut cut(count);
     for (Index j = 0; j < blocks; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, blocks - j));
@@ -138,18 +137,19 @@ class EncodeBackward {
   }
 
   const EncodingGradient<Real>& call;
-  const Index blocks;
+  const Index blocks, count;
   Real *inputs, *gradient, *sums;  // [panels][inputs][R]; of the panels' rows; [inputs][outputs], padded
 };
 
 template <class Real>
 constexpr EncodeKernels<Real> encode_kernels = {
     panel_rows<Real>,
-    EncodeBackward<Real>::block_inputs,
     [](const Encoding<Real>& call) { return EncodeRun<Real>(call).size; },
     [](const Encoding<Real>& call, Index panel, Real* own) { EncodeRun<Real>(call, own).run(panel); },
-    [](const EncodingGradient<Real>& call) { return EncodeBackward<Real>(call).size; },
-    [](const EncodingGradient<Real>& call, Index block, Real* own) { EncodeBackward<Real>(call, own).run(block); },
+    [](const EncodingGradient<Real>& call, Index inputs) { return EncodeBackward<Real>(call, inputs).size; },
+    [](const EncodingGradient<Real>& call, Index first, Index end, Real* own) {
+      EncodeBackward<Real>(call, end - first, own).run(first);
+    },
 };
 
 }  // namespace foretell::FORETELL_VARIANT
