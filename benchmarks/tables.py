@@ -67,9 +67,7 @@ def speed_forecast(entries: Mapping[str, Any]) -> str:
     """One row a figure, with what it is measured against."""
     rows = [["", "Foretell", "beside it", ""]]
     for name, entry in entries.items():
-        rows += {"epoch": _epoch, "memory": _memory, "latency": _latency, "imports": _imports, "demo": _demo}[name](
-            entry
-        )
+        rows += FORECAST_ROWS[name](entry)
     return results.as_table(rows)
 
 
@@ -85,6 +83,18 @@ def _epoch(entry: Mapping[str, Any]) -> list[list[str]]:
         part = f", from 1/{round(1 / peer['share'])} of it" if peer["share"] < 1 else ""
         row[2:] = [f"neuralforecast LSTM {peer['epoch_s']:.0f} s{part}", f"{entry['ratio']:.0f} times"]
     return [row]
+
+
+def _step(entry: Mapping[str, Any]) -> list[list[str]]:
+    layer = f"its LSTM alone {entry['layer_ms']:.1f} ms"
+    return [
+        [
+            "a training step of the same network",
+            f"{entry['step_ms']:.1f} ms",
+            layer,
+            f"{entry['ratio']:.2f} times as long",
+        ]
+    ]
 
 
 def _memory(entry: Mapping[str, Any]) -> list[list[str]]:
@@ -113,6 +123,16 @@ def _imports(entry: Mapping[str, Any]) -> list[list[str]]:
 
 def _demo(entry: Mapping[str, Any]) -> list[list[str]]:
     return [["foretell demo", f"{entry['seconds']:.0f} s", "", ""]]
+
+
+FORECAST_ROWS = {
+    "epoch": _epoch,
+    "step": _step,
+    "memory": _memory,
+    "latency": _latency,
+    "imports": _imports,
+    "demo": _demo,
+}
 
 
 def speed_lstm(entries: Mapping[str, Any]) -> str:

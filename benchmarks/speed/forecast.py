@@ -61,6 +61,13 @@ def epoch(arguments: argparse.Namespace) -> dict[str, Any]:
     return entry
 
 
+def step(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A training step of the same network, with loss, clipping and optimizer, beside its LSTM alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = ask(sys.executable, "ours.py", "step", write_series(Path(folder), POINTS))
+    return found | {"ratio": found["step_ms"] / found["layer_ms"]}
+
+
 def memory(arguments: argparse.Namespace) -> dict[str, Any]:
     """Peak memory of a process that reads a table and trains one epoch on it, by the number of points."""
     peaks = {}
@@ -98,7 +105,7 @@ def demo(arguments: argparse.Namespace) -> dict[str, Any]:
         return {"seconds": wall(sys.executable, "-c", command_line("demo"), cwd=folder)}
 
 
-QUESTIONS = {"epoch": epoch, "memory": memory, "latency": latency, "imports": imports, "demo": demo}
+QUESTIONS = {"epoch": epoch, "step": step, "memory": memory, "latency": latency, "imports": imports, "demo": demo}
 
 
 def command_line(argument: str) -> str:

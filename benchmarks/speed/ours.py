@@ -1,4 +1,4 @@
-"""What one process of Foretell takes, printed as JSON: `python ours.py epoch|latency TABLE`."""
+"""What one process of Foretell takes, printed as JSON: `python ours.py epoch|step|latency TABLE`."""
 
 import json
 import resource
@@ -8,20 +8,24 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import polars as pl
+import torch
 
 import foretell
+from foretell.training.loop import Epoch, Plan, Progress
 
 HORIZON, HIDDEN = 24, 64
 CONTEXT = 2 * HORIZON  # as the peer's
 SECONDS = 3.0  # of repetitions, for a median
+ROUNDS = 3  # of epochs, each followed by the layer alone
 
 
 def main() -> None:
     """Answer the question on the table and print the answer."""
     question, table = sys.argv[1], Path(sys.argv[2])
-    print(json.dumps({"epoch": epoch, "latency": latency}[question](pl.read_parquet(table))))
+    print(json.dumps({"epoch": epoch, "step": step, "latency": latency}[question](pl.read_parquet(table))))
 
 
 def epoch(table: pl.DataFrame) -> dict[str, float]:
@@ -33,6 +37,46 @@ def epoch(table: pl.DataFrame) -> dict[str, float]:
     return {"epoch_s": float(model.training_["seconds"].sum()), "fit_s": whole, "peak_mib": peak}
 
 
+def step(table: pl.DataFrame) -> dict[str, Any]:
+    """A whole training step beside the layer alone, forward and backward on inputs of the same shape, in turn."""
+    whole, alone = [], []
+    for _ in range(ROUNDS):
+        taken, shape = epoch_of_steps(table)
+        whole.append(taken)
+        alone.append(layer_alone(shape))
+    return {"step_ms": median(whole), "layer_ms": median(alone), "shape": ",".join(map(str, (*shape, HIDDEN, 1)))}
+
+
+def epoch_of_steps(table: pl.DataFrame) -> tuple[float, tuple[int, ...]]:
+    """Milliseconds a step of an epoch, and the [T,B,I] that its steps give the LSTM."""
+    shapes: list[tuple[int, ...]] = []
+    plans: list[Plan] = []
+
+    def note(module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+        if isinstance(module, foretell.LSTM) and module.training:
+            shapes.append(tuple(arguments[0].shape))
+
+    def progress(_: Epoch, plan: Plan) -> None:
+        plans.append(plan)
+
+    with torch.nn.modules.module.register_module_forward_pre_hook(note):
+        model = fit(table, progress)
+    return 1e3 * float(model.training_["seconds"].sum()) / plans[0].steps, shapes[0]
+
+
+def layer_alone(shape: tuple[int, ...]) -> float:
+    """The median of forward and backward of a layer, in milliseconds."""
+    layer = foretell.LSTM(shape[-1], HIDDEN)
+    x, dy = torch.randn(shape, requires_grad=True), torch.randn(*shape[:-1], HIDDEN)
+
+    def call() -> None:
+        layer.zero_grad()
+        x.grad = None
+        torch.autograd.backward(layer(x)[0], dy)
+
+    return timed(call, SECONDS / ROUNDS) / 1e3
+
+
 def latency(table: pl.DataFrame) -> dict[str, float]:
     """Medians of a warm `predict` and of a step of `stream` with its forecast, in microseconds."""
     model = fit(table)
@@ -40,18 +84,18 @@ def latency(table: pl.DataFrame) -> dict[str, float]:
     return {"predict_us": timed(model.predict), "step_us": timed(lambda: stream.step(next(values)))}
 
 
-def fit(table: pl.DataFrame) -> foretell.Forecaster:
+def fit(table: pl.DataFrame, progress: Progress | None = None) -> foretell.Forecaster:
     """One epoch with the default network of 64 units; a small tail is left for validation."""
     sizes = {"horizon": HORIZON, "hidden": HIDDEN, "context": CONTEXT}
     model = foretell.Forecaster(**sizes, epochs=1, windows=0, validation=10 * HORIZON)
-    return model.fit(table, time="ds", target="y")
+    return model.fit(table, time="ds", target="y", progress=progress)
 
 
-def timed(call: Callable[[], object]) -> float:
+def timed(call: Callable[[], object], seconds: float = SECONDS) -> float:
     """The median time of a call in microseconds, after some to warm up."""
     for _ in range(10):
         call()
-    times, until = [], time.perf_counter() + SECONDS
+    times, until = [], time.perf_counter() + seconds
     while time.perf_counter() < until:
         began = time.perf_counter()
         call()
