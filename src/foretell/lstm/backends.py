@@ -26,7 +26,7 @@ class Backend:
 
 def _native_supports(request: Request) -> bool:
     """The kernels run every option on the CPU; what autograd is to record of the gates, the definition tells."""
-    if _asks_for_definition() or not _has_core() or request.x.device.type != "cpu" or not request.x.numel():
+    if _asks_for_definition() or not _has_core() or not request.x.is_cpu or not request.x.numel():
         return False
     turned = request.noise is not None and request.noise.is_backward
     if request.batch_sizes is not None and is_transformed():  # graphs have room for every row of every step

@@ -59,7 +59,7 @@ class LSTMCell(nn.Module):
             hx = hx if batched else tuple(part[None] for part in hx)
         x = x if batched else x[None]
         state = hx or tuple(x.new_zeros(len(x), width) for width in widths.values())
-        noise = draw_noise(self.options, self.training)
+        noise = draw_noise(self.options) if self.training else None
         zoneout = zoneout_masks(self.options, noise, x[None], self.hidden_size, self.hidden_size)
         masks = Masks(None, *(None if mask is None else mask[0] for mask in zoneout))
         state = operators.step(x, state, self._weights(), self.options, masks)

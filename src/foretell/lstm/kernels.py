@@ -3,6 +3,7 @@
 import copy
 import functools
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -50,12 +51,11 @@ def dense(request: Request) -> Request:
 def _is_dense(request: Request, kind: torch.dtype) -> bool:
     if request.x.dtype is not kind or request.x.stride(-1) != 1:
         return False
-    if any(part is not None and not part.is_contiguous() for part in (request.lengths, request.reset)):
-        return False
-    for part in request.tensors[1:]:
+    for part in chain(request.state, request.start or (), *request.weights, request.locked):
         if part is not None and (part.dtype is not kind or not part.is_contiguous()):
             return False
-    return True
+    lengths, reset = request.lengths, request.reset
+    return (lengths is None or lengths.is_contiguous()) and (reset is None or reset.is_contiguous())
 
 
 def begin(request: Request) -> Any:

@@ -1,7 +1,7 @@
 """The layer: torch.nn.LSTM's signature, names, shapes, defaults and results, with the options on top."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, Unpack
 
 import torch
@@ -62,6 +62,7 @@ class LSTM(nn.Module):
         self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional = float(dropout), bidirectional
+        self._widths = arguments.state_widths(self.options, hidden_size, self._output)
         self._check_together()
         self._create_parameters({"device": device, "dtype": dtype})
         self.reset_parameters()
@@ -93,9 +94,7 @@ class LSTM(nn.Module):
         """
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, hx, lengths, reset)
-        answer = self._answer(x, hx, lengths, reset, record=False)
-        y, *state = self._layout(answer, x)
-        return y, tuple(state)
+        return self._layout(self._answer(x, hx, lengths, reset, record=False), x)
 
     def trace(
         self,
@@ -109,8 +108,7 @@ class LSTM(nn.Module):
         answer = self._answer(x, hx, lengths, reset, record=True)
         starts = range(0, self._sequences, self._directions)
         layers = tuple(answer.activity[first : first + self._directions] for first in starts)
-        y, *state = self._layout(answer, x)
-        return Trace(y, tuple(state), layers)
+        return Trace(*self._layout(answer, x), layers)
 
     def stream(self, batch: int = 1) -> Stream:
         """The layer one step at a time, with `batch` rows of state carried along. See `Stream`."""
@@ -187,12 +185,9 @@ class LSTM(nn.Module):
     def _weights(self, sequence: int) -> Weights:
         return Weights(**{name: self._parameter(full) for name, full in self._names[sequence].items()})
 
-    def _widths(self) -> dict[str, int]:
-        return arguments.state_widths(self.options, self.hidden_size, self._output)
-
     def _start(self, batch: int, like: Tensor) -> State:
         """The state of a sequence that comes with none, [S,B,...]."""
-        zeros = [like.new_zeros(self._sequences, batch, width) for width in self._widths().values()]
+        zeros = [like.new_zeros(self._sequences, batch, width) for width in self._widths.values()]
         if self.options.learn_initial_state:
             learned = (self.initial_h, self.initial_c)
             zeros[:2] = [part[:, None].expand(-1, batch, -1) for part in learned]
@@ -212,7 +207,7 @@ class LSTM(nn.Module):
             reset = self._time_first(arguments.check_reset("LSTM", reset, x), unbatched=x.dim() == 2)
         if hx is not None:
             batch = {} if x.dim() == 2 else {"B": x.shape[0 if self.batch_first else 1]}
-            hx = arguments.check_state("LSTM", hx, self._widths(), x, S=self._sequences, **batch)
+            hx = arguments.check_state("LSTM", hx, self._widths, x, S=self._sequences, **batch)
             hx = tuple(part[:, None] for part in hx) if x.dim() == 2 else hx
         if lengths is not None and x.dim() == 2:
             raise InputError("LSTM: lengths belong to batched input; cut the unbatched input to its length instead.")
@@ -232,13 +227,18 @@ class LSTM(nn.Module):
         reset: Tensor | None = None,
         record: bool = False,
     ) -> Answer:
-        options, training, sequences = self.options, self.training, range(self._sequences)
+        options, training = self.options, self.training
+        weights = [self._weights(sequence) for sequence in range(self._sequences)]
+        locked: list[Tensor | None] = [None] * len(weights)
+        if training:
+            weights = [drop_weights(one, options) for one in weights]
+            locked = [draw_locked(options, x, (batch, self._output)) for _ in weights]
         request = Request(
             x=x,
             state=self._start(batch, x) if hx is None else hx,
-            weights=tuple([drop_weights(self._weights(n), options, training) for n in sequences]),
-            locked=tuple([draw_locked(options, training, x, (batch, self._output)) for _ in sequences]),
-            noise=draw_noise(options, training),
+            weights=tuple(weights),
+            locked=tuple(locked),
+            noise=draw_noise(options) if training else None,
             options=options,
             directions=self._directions,
             dropout=self.dropout if training else 0.0,
@@ -258,14 +258,14 @@ class LSTM(nn.Module):
         arguments.check_input("LSTM", x.data, self.input_size, self.weight_ih_l0, (2, 2))
         batch = int(x.batch_sizes[0])
         if hx is not None:
-            hx = arguments.check_state("LSTM", hx, self._widths(), x.data, S=self._sequences, B=batch)
+            hx = arguments.check_state("LSTM", hx, self._widths, x.data, S=self._sequences, B=batch)
             hx = _permute(hx, x.sorted_indices)
         rows = torch.arange(batch, device=x.batch_sizes.device)
         lengths = (len(x.batch_sizes) - torch.searchsorted(x.batch_sizes.flip(0), rows, right=True)).to(x.data.device)
         answer = self._run(x.data, batch, hx, lengths, batch_sizes=x.batch_sizes)
-        y, *state = _as_autocast((answer.y, *answer.state))
+        y, state = _as_autocast(answer)
         packed = PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        return packed, _permute(tuple(state), x.unsorted_indices)
+        return packed, _permute(state, x.unsorted_indices)
 
     def _time_first(self, values: Tensor, unbatched: bool) -> Tensor:
         """[T,...], [T,B,...] or [B,T,...] -> [T,B,...]."""
@@ -273,21 +273,22 @@ class LSTM(nn.Module):
             return values[:, None]
         return values.transpose(0, 1) if self.batch_first else values
 
-    def _layout(self, answer: Answer, x: Tensor) -> Iterator[Tensor]:
+    def _layout(self, answer: Answer, x: Tensor) -> tuple[Tensor, State]:
         """y and the state, in the layout of x."""
-        y, *state = _as_autocast((answer.y, *answer.state))
+        y, state = _as_autocast(answer)
         if x.dim() == 2:
-            return (part[:, 0] for part in (y, *state))
-        return iter((y.transpose(0, 1) if self.batch_first else y, *state))
+            return y[:, 0], tuple(part[:, 0] for part in state)
+        return y.transpose(0, 1) if self.batch_first else y, state
 
 
 def _permute(state: State, order: Tensor | None) -> State:
     return state if order is None else tuple(part.index_select(1, order) for part in state)
 
 
-def _as_autocast(tensors: State) -> State:
-    """Under autocast, results in its number type, as torch.nn.LSTM gives them; inside, c stays exact."""
-    kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind):
-        return tensors
-    return tuple(tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors)
+def _as_autocast(answer: Answer) -> tuple[Tensor, State]:
+    """Under autocast, y and the state in its number type, as torch.nn.LSTM gives them; inside, c stays exact."""
+    device = answer.y.device.type
+    if not torch.is_autocast_enabled(device):
+        return answer.y, answer.state
+    kind = torch.get_autocast_dtype(device)
+    return answer.y.to(kind), tuple(part.to(kind) for part in answer.state)

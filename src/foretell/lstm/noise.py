@@ -31,23 +31,23 @@ class Noise(NamedTuple):
     is_backward: bool = False  # one backward direction alone, its rows turned around?
 
 
-def draw_noise(options: Options, training: bool) -> Noise | None:
-    """A call's seed, from torch's generator; None where zoneout draws nothing."""
-    if not (training and (options.zoneout_h or options.zoneout_c)):
+def draw_noise(options: Options) -> Noise | None:
+    """The seed of a call in training, from torch's generator; None where zoneout draws nothing."""
+    if not (options.zoneout_h or options.zoneout_c):
         return None
     return Noise(torch.randint(SEEDS, ()))
 
 
-def draw_locked(options: Options, training: bool, x: Tensor, shape: tuple[int, int]) -> Tensor | None:
-    """The recurrent dropout [B,R] of one sequence, the same for all steps, of x's kind."""
-    if not (training and options.recurrent_dropout):
+def draw_locked(options: Options, x: Tensor, shape: tuple[int, int]) -> Tensor | None:
+    """The recurrent dropout [B,R] of one sequence in training, the same for all steps, of x's kind."""
+    if not options.recurrent_dropout:
         return None
     return functional.dropout(x.new_ones(shape), options.recurrent_dropout)
 
 
-def drop_weights(weights: Weights, options: Options, training: bool) -> Weights:
-    """The weights with dropout on the recurrent ones: DropConnect, one mask for the whole call."""
-    if not (training and options.weight_drop):
+def drop_weights(weights: Weights, options: Options) -> Weights:
+    """The weights in training, with dropout on the recurrent ones: DropConnect, one mask for the whole call."""
+    if not options.weight_drop:
         return weights
     return weights._replace(weight_hh=functional.dropout(weights.weight_hh, options.weight_drop))
 
