@@ -16,6 +16,19 @@ inline bool check(bool ok, const char* what, const char* where = "") {
   return false;
 }
 
+// Runs a problem with one thread, compares what it gives with what is right, and asks for the same bits of more.
+template <class Work, class Problem>
+void check_threads(const Problem& problem, double tolerance) {
+  Work first(problem);
+  first.run(1);
+  first.compare(tolerance);
+  for (int threads : {2, 3}) {
+    Work other(problem);
+    other.run(threads);
+    check(first.same(other), "any number of threads gives the same:", problem.name.c_str());
+  }
+}
+
 constexpr int skipped = 77;  // the exit status that ctest takes for a test that was not run
 
 // Does this machine run the instruction set that FORETELL_CPU names?  If not, says so.

@@ -101,18 +101,6 @@ class Work {
   std::vector<Real> series, level, spread, weight, bias, outer, encoded, d_weight, d_bias;
 };
 
-template <class Real>
-void check_problem(const Problem& p, double tolerance) {
-  Work<Real> first(p);
-  first.run(1);
-  first.compare(tolerance);
-  for (int threads : {2, 3}) {
-    Work<Real> other(p);
-    other.run(threads);
-    check(first.same(other), "any number of threads gives the same:", p.name.c_str());
-  }
-}
-
 }  // namespace
 
 int main() {
@@ -126,8 +114,8 @@ int main() {
                                      std::to_string(inputs) + " inputs, " + std::to_string(outputs) + " outputs" +
                                      (is_scaled ? ", scaled" : "");
             const Problem p{time, lanes, inputs, outputs, is_scaled, name};
-            check_problem<float>(p, 1e-5);
-            check_problem<double>(p, 1e-12);
+            check_threads<Work<float>>(p, 1e-5);
+            check_threads<Work<double>>(p, 1e-12);
           }
         }
       }

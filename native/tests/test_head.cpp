@@ -149,24 +149,12 @@ class Work {
   Numbers d_outputs, d_weight, d_bias, d_beside, d_skip;
 };
 
-template <class Real>
-void check_problem(const Problem& p, double tolerance) {
-  Work<Real> first(p);
-  first.run(1);
-  first.compare(tolerance);
-  for (int threads : {2, 3}) {
-    Work<Real> other(p);
-    other.run(threads);
-    check(first.same(other), "any number of threads gives the same, all of it:", p.name.c_str());
-  }
-}
-
 void check_both(Problem p) {
   p.name = std::to_string(p.time) + " steps, " + std::to_string(p.lanes) + " lanes, " + std::to_string(p.horizon) +
            " ahead, " + std::to_string(p.quantiles) + " quantiles, " + std::to_string(p.hidden) + " units, " +
            std::to_string(p.inputs) + " inputs";
-  check_problem<float>(p, 1e-5);
-  check_problem<double>(p, 1e-12);
+  check_threads<Work<float>>(p, 1e-5);
+  check_threads<Work<double>>(p, 1e-12);
 }
 
 }  // namespace
