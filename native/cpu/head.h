@@ -36,7 +36,8 @@ template <class Real>
 class HeadRun {
  public:
   static constexpr int V = lanes<Real>;
-  static constexpr Index panel_rows = FORETELL_VARIANT::panel_rows<Real>, block_panels = 4, block_rows = block_panels * panel_rows;
+  static constexpr Index panel_rows = FORETELL_VARIANT::panel_rows<Real>;
+  static constexpr Index block_panels = 4, block_rows = block_panels * panel_rows;
 
   explicit HeadRun(const HeadLoss<Real>& call, Real* shared = nullptr, Real* partial = nullptr, Real* own = nullptr)
       : call(call), H(call.horizon), U(call.hidden), lines(call.horizon * call.quantiles),

@@ -103,3 +103,35 @@ def test_inputs_that_ask_for_a_gradient_get_it():
     wanted = [part.clone().requires_grad_() for part in seen]
     x, expected = encode(Inputs(*wanted), *leaves), plain(Inputs(*wanted), *leaves)
     torch.testing.assert_close(torch.autograd.grad(x.sum(), wanted), torch.autograd.grad(expected.sum(), wanted))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda seen, weight, bias: (Inputs(seen.values[:3], *seen[1:]), weight, bias),
+        lambda seen, weight, bias: (Inputs(seen.values[:, :5], *seen[1:]), weight, bias),
+        lambda seen, weight, bias: (Inputs(seen.values, seen.level[:4], seen.spread), weight, bias),
+        lambda seen, weight, bias: (Inputs(seen.values, seen.level, seen.spread[:4]), weight, bias),
+        lambda seen, weight, bias: (seen, weight, bias[:2]),
+        lambda seen, weight, bias: (seen, weight, bias.float()),
+    ],
+)
+def test_sizes_that_do_not_fit_never_reach_the_kernel(wrong):
+    seen, (weight, bias, part) = make(3, 2, 4, 3, (1,), 0)
+    with pytest.raises(RuntimeError, match=r"size|shape|dtype|expand"):
+        encode(*wrong(seen, weight, bias), part)
+
+
+def test_inputs_that_change_before_backward_are_noticed():
+    seen, leaves = make(3, 2, 4, 3, (1,), 0)
+    x = encode(seen, *leaves)
+    seen.level.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        x.sum().backward()
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_no_steps_are_no_trouble(watched):
+    seen, (weight, bias, part) = make(1, 2, 4, 3, (2,), 0)
+    none = Inputs(*(values[..., :0].requires_grad_(watched) for values in seen))
+    assert encode(none, weight, bias, part[:0]).shape == (0, 2, 5)

@@ -210,6 +210,8 @@ def test_what_does_not_fit_the_kernel_is_left_to_torch():
     assert not head_kernel.fits(
         rows, Head(weight, bias, ((skip, Inputs(inputs.values.float())),), beside), goal, probabilities
     )
+    short = Inputs(inputs.values, inputs.level[1:], inputs.spread)
+    assert not head_kernel.fits(rows, Head(weight, bias, ((skip, short),), beside), goal, probabilities)
     assert not head_kernel.fits(rows, Head(weight.to("meta"), bias, (), beside), goal, probabilities)
 
 

@@ -17,7 +17,7 @@ def encode(inputs: Inputs, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tens
     """
     if inputs.is_watched:
         encoded = torch.addmm(bias, inputs.scaled().T, weight.T)
-        return torch.cat([encoded.view(*parts[0].shape[:2], -1), *parts], dim=-1)
+        return torch.cat([encoded.view(*parts[0].shape[:2], len(weight)), *parts], dim=-1)
     x: Tensor = _Encode.apply(inputs, weight, bias, *parts)  # type: ignore[no-untyped-call]
     return x
 
@@ -27,7 +27,8 @@ class _Encode(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Inputs, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
-        ctx.inputs, ctx.widths = inputs, [len(weight), *(part.shape[-1] for part in parts)]
+        ctx.save_for_backward(*inputs)
+        ctx.widths = [len(weight), *(part.shape[-1] for part in parts)]
         x = weight.new_empty(*parts[0].shape[:2], sum(ctx.widths))
         encoded, *places = torch.split(x, ctx.widths, dim=-1)
         _run(inputs, weight, bias, encoded.flatten(0, 1))
@@ -40,13 +41,13 @@ class _Encode(torch.autograd.Function):
     def backward(ctx: Any, d_x: Tensor) -> tuple[Tensor | None, ...]:
         encoded, *parts = torch.split(d_x, ctx.widths, dim=-1)
         wanted = zip(parts, ctx.needs_input_grad[3:], strict=True)
-        by_weight, by_bias = _differentiate(ctx.inputs, encoded.flatten(0, 1))
+        by_weight, by_bias = _differentiate(Inputs(*ctx.saved_tensors), encoded.flatten(0, 1))
         return None, by_weight, by_bias, *(part if is_wanted else None for part, is_wanted in wanted)
 
 
 def _run(inputs: Inputs, weight: Tensor, bias: Tensor, encoded: Tensor) -> None:
     """Fill encoded [N,E]."""
-    if not _fits(inputs, weight):
+    if not (_fits(inputs, encoded) and _is_map(weight, bias, inputs, encoded)):
         torch.addmm(bias, inputs.scaled().T, weight.T, out=encoded)
         return
     is_double, threads = weight.dtype == torch.float64, torch.get_num_threads()
@@ -66,7 +67,14 @@ def _differentiate(inputs: Inputs, d_encoded: Tensor) -> tuple[Tensor, Tensor]:
     return by_weight, by_bias
 
 
-def _fits(inputs: Inputs, like: Tensor) -> bool:
+def _fits(inputs: Inputs, encoded: Tensor) -> bool:
     """Is there a kernel for these tensors?"""
-    known = like.dtype in (torch.float32, torch.float64) and like.device.type == "cpu"
-    return known and inputs.fit(like.dtype) and inputs.values.numel() > 0 and native.load() is not None
+    known = encoded.dtype in (torch.float32, torch.float64) and encoded.device.type == "cpu"
+    return known and inputs.fit(encoded.dtype, len(encoded)) and inputs.values.numel() > 0 and native.load() is not None
+
+
+def _is_map(weight: Tensor, bias: Tensor, inputs: Inputs, encoded: Tensor) -> bool:
+    """Are weight and bias of the kind and of the sizes that lead from the inputs to what is encoded?"""
+    alike = all(part.dtype == encoded.dtype and part.device == encoded.device for part in (weight, bias))
+    outputs = encoded.shape[1]
+    return alike and weight.shape == (outputs, len(inputs.values)) and bias.shape == (outputs,)

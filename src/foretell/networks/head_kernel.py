@@ -17,7 +17,7 @@ def fits(hidden: Tensor, head: Head, goal: Goal, probabilities: Tensor) -> bool:
         and kind in (torch.float32, torch.float64)
         and all(part.dtype == kind and part.device.type == "cpu" for part in _read(hidden, head, goal, probabilities))
         and all(part.dtype == kind and part.device.type == "cpu" for part in skips)
-        and all(inputs.fit(kind) for _, inputs in head.skips)
+        and all(inputs.fit(kind, len(hidden)) for _, inputs in head.skips)
         and _has_sizes(hidden, head, goal, len(probabilities))
     )
 
@@ -64,10 +64,7 @@ def _has_sizes(hidden: Tensor, head: Head, goal: Goal, quantiles: int) -> bool:
         and head.weight.shape == (lines, hidden.shape[1])
         and head.bias.shape == (lines,)
         and (head.beside is None or head.beside.shape == (horizon, rows))
-        and all(
-            skip.shape == (horizon, len(inputs.values)) and inputs.values.shape[1] == rows
-            for skip, inputs in head.skips
-        )
+        and all(skip.shape == (horizon, len(inputs.values)) for skip, inputs in head.skips)
     )
 
 

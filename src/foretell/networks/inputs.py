@@ -33,10 +33,15 @@ class Inputs(NamedTuple):
         """Is somebody to learn what is done with them: autograd, or a compiler?"""
         return is_transformed() or any(part is not None and part.requires_grad for part in self)
 
-    def fit(self, kind: torch.dtype) -> bool:
-        """Are they in the memory and of the number type that the kernels take?"""
+    def fit(self, kind: torch.dtype, rows: int) -> bool:
+        """Are they in the memory, of the number type and of the sizes that the kernels take?"""
         parts = [part for part in self if part is not None]
-        return all(part.dtype == kind and part.device.type == "cpu" for part in parts)
+        return (
+            all(part.dtype == kind and part.device.type == "cpu" for part in parts)
+            and (self.level is None) == (self.spread is None)
+            and self.values.shape[1:] == (rows,)
+            and all(part.shape == (rows,) for part in parts[1:])
+        )
 
     @property
     def for_kernels(self) -> tuple[Any, ...]:
