@@ -40,7 +40,8 @@ void encode_backward(const EncodingGradient<Real>& call, int threads) {
   const EncodeKernels<Real>& run = *kernels<Real>().encode;
   // Each part passes over all rows' gradients, so they are few; no sum depends on how inputs are divided.
   constexpr Index most = 128;  // inputs of a part: those of a chunk of rows stay in the cache
-  const Index inputs = call.inputs.count, parts = std::max((inputs + most - 1) / most, std::min<Index>(threads, inputs));
+  const Index inputs = call.inputs.count;
+  const Index parts = std::max((inputs + most - 1) / most, std::min<Index>(threads, inputs));
   deal<Real>(parts, run.backward_scratch(call, inputs / parts + 1), work_of(call.rows, inputs, call.outputs), threads,
              [&](Index part, Real* own) {
                run.backward(call, inputs * part / parts, inputs * (part + 1) / parts, own);

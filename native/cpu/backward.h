@@ -398,8 +398,8 @@ class BackwardRun : Run<Real> {
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
-    // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.  The
-    // batch decides, not this member's rows, for the order of a sum must not depend on them.
+    // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.
+    // The batch decides, not this member's rows, for the order of a sum must not depend on them.
     const Index deep = f.rows.batch <= few_rows ? larger(1, chain / at.width) : deep_blocks;
     const Index of_panel = ceil_div(at.J, deep);
     const Index pieces = ceil_div(to_block - share.first_block, max_vectors) * of_panel;

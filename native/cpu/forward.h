@@ -65,8 +65,8 @@ class ForwardRun : Run<Real> {
     return buffer + (j * computed.pairs + number) * at.width;
   }
 
-  // The place of a pair in `computed`.  Where this holds one chunk alone, each row keeps to a column of its own: members
-  // do not wait for each other, so that their chunks differ, and with them the rows that are alive.
+  // The place of a pair in `computed`.  Where this holds one chunk alone, each row keeps to a column of its own:
+  // members do not wait for each other, so that their chunks differ, and with them the rows that are alive.
   Index number_of(Index t, Index row) const {
     return f.saved ? pairs.first(t) + row : (t - chunk_from) * f.rows.batch + row;
   }

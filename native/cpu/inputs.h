@@ -30,7 +30,8 @@ struct Scales {
   }
 };
 
-// Those from `first` on, `count` of them, of `present` rows from `begin` on: to [count][vectors][V]; further rows are 0.
+// Those from `first` on, `count` of them, of `present` rows from `begin` on: to [count][vectors][V]; further rows
+// are 0.
 template <class Real>
 inline void load_inputs(const Inputs<Real>& from, Index first, Index count, Index begin, Index present, Real* to,
                         int vectors = max_vectors) {

@@ -50,7 +50,8 @@ class Work {
       inputs.spread = spread.data();
       inputs.limit = limit;
     }
-    foretell::encode<Real>({inputs, p.rows(), p.outputs, weight.data(), bias.data(), encoded.data(), stride()}, threads);
+    foretell::encode<Real>(
+        {inputs, p.rows(), p.outputs, weight.data(), bias.data(), encoded.data(), stride()}, threads);
     foretell::encode_backward<Real>(
         {inputs, p.rows(), p.outputs, outer.data(), stride(), d_weight.data(), d_bias.data()}, threads);
   }
