@@ -15,29 +15,31 @@ using foretell::bindings::inputs_of;
 using foretell::bindings::memory_of;
 using foretell::bindings::strides_of;
 
-// encoded: [N,E], rows anywhere.
-template <class Real>
-void encode(nb::handle inputs, nb::handle weight, nb::handle bias, nb::handle encoded, int threads) {
-  foretell::Encoding<Real> call;
+// What both passes know: inputs, weight [E,K] or its gradient, and encoded [N,E], rows anywhere, or its gradient.
+template <class Call, class Real>
+Call call_with(nb::handle inputs, nb::handle weight, nb::handle encoded) {
+  Call call;
   call.inputs = inputs_of<Real>(inputs);
   call.rows = Index(nb::len(encoded));
   call.outputs = Index(nb::len(weight));
+  call.encoded_stride = strides_of(encoded).at(0);
+  return call;
+}
+
+template <class Real>
+void encode(nb::handle inputs, nb::handle weight, nb::handle bias, nb::handle encoded, int threads) {
+  auto call = call_with<foretell::Encoding<Real>, Real>(inputs, weight, encoded);
   call.weight = memory_of<const Real>(weight);
   call.bias = memory_of<const Real>(bias);
   call.encoded = memory_of<Real>(encoded);
-  call.encoded_stride = strides_of(encoded).at(0);
   const nb::gil_scoped_release release;
   foretell::encode(call, threads);
 }
 
 template <class Real>
 void encode_backward(nb::handle inputs, nb::handle d_encoded, nb::handle d_weight, nb::handle d_bias, int threads) {
-  foretell::EncodingGradient<Real> call;
-  call.inputs = inputs_of<Real>(inputs);
-  call.rows = Index(nb::len(d_encoded));
-  call.outputs = Index(nb::len(d_weight));
+  auto call = call_with<foretell::EncodingGradient<Real>, Real>(inputs, d_weight, d_encoded);
   call.d_encoded = memory_of<const Real>(d_encoded);
-  call.encoded_stride = strides_of(d_encoded).at(0);
   call.d_weight = memory_of<Real>(d_weight);
   call.d_bias = memory_of<Real>(d_bias);
   const nb::gil_scoped_release release;

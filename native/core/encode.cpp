@@ -13,7 +13,6 @@ namespace {
 // Calls work(part, the thread's scratch) for every part.
 template <class Real, class Function>
 void deal(Index parts, Index scratch, double work, int threads, const Function& each) {
-  constexpr double too_little = 1e6;  // multiply-adds that one thread does in the time of starting a second
   const int workers = work < too_little ? 1 : int(std::clamp<Index>(threads, 1, parts));
   auto* own = reinterpret_cast<Real*>(Arena::of_thread().reserve(workers * scratch * sizeof(Real)));
   std::atomic<Index> next = 0;

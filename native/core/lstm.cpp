@@ -67,7 +67,6 @@ Plan choose_plan(const Forward<Real>& layer, int directions, int threads) {
   const Cell& cell = layer.cell;
   const Rows& rows = layer.rows;
   const double depth = double(cell.outputs), pairs = double(rows.first[rows.time]);
-  constexpr double too_little = 1.5e6;  // multiply-adds that one thread does in the time of starting a second
   const double work = 4.0 * double(cell.hidden) * (depth + double(cell.inputs)) * pairs * directions;
   if (threads <= 1 || work < too_little) return {};
   Plan plan;

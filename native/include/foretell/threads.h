@@ -26,6 +26,9 @@ class Work {
   void (*call_)(const void*, int, int);
 };
 
+// Multiply-adds that one thread does in the time of starting a second.
+constexpr double too_little = 1.5e6;
+
 // Runs work(thread, threads) for thread = 0 .. threads - 1, at the same time and with denormals flushed; or, if the
 // system grants fewer threads, work(0, 1) alone, which must then meet nobody at a barrier.  Work must not throw.
 void parallel(int threads, Work work);
