@@ -54,15 +54,16 @@ class _Work:
         for steps, rows, (out, slope, rise) in self._chunks(weight, len(order)):
             seen, kept = self._drop(hidden[rows], rows)
             torch.addmm(shift, lines, seen.T, out=out)
-            for skip, inputs in head.skips:
-                out[-horizon:].addmm_(skip, inputs.scaled(rows))
+            fed = [inputs.scaled(rows) for _, inputs in head.skips]
+            for (skip, _), scaled in zip(head.skips, fed, strict=True):
+                out[-horizon:].addmm_(skip, scaled)
             if beside is not None:
                 out[-horizon:].add_(beside[:, rows])
             loss.add_(self._loss(out, slope, rise[:-horizon], levels, steps))
             if sums is not None:
                 _sum_outwards(slope.view(-1, horizon, slope.shape[1]))
                 slope[:-horizon].mul_(rise[:-horizon])
-                sums.add(slope, slope[-horizon:], rows, seen, kept)
+                sums.add(slope, slope[-horizon:], rows, seen, kept, fed)
         if sums is None:
             return loss, ()
         d_weight, d_bias = torch.empty_like(weight), torch.empty_like(bias)
@@ -116,21 +117,23 @@ class _Sums:
     """Gradients, filled in or added up chunk by chunk; lines and skips still lack their signs."""
 
     def __init__(self, head: Head, hidden: Tensor, back: Tensor) -> None:
-        self._inputs, self._back = [inputs for _, inputs in head.skips], back
+        self._back = back
         self.hidden = torch.empty_like(hidden)
         self.beside = None if head.beside is None else torch.empty_like(head.beside)
         self.lines, self.shift = torch.zeros_like(back), back.new_zeros(len(back), 1)
         # transposed: a product that is short on both sides is twice as fast this way round
         self.skips = [torch.zeros_like(skip.T) for skip, _ in head.skips]
 
-    def add(self, slope: Tensor, median: Tensor, rows: slice, seen: Tensor, kept: Tensor | None) -> None:
+    def add(
+        self, slope: Tensor, median: Tensor, rows: slice, seen: Tensor, kept: Tensor | None, fed: list[Tensor]
+    ) -> None:
         hidden = torch.mm(slope.T, self._back, out=self.hidden[rows])
         if kept is not None:
             hidden.mul_(kept)
         self.lines.addmm_(slope, seen)
         self.shift.add_(slope.sum(1, keepdim=True))
-        for skip, inputs in zip(self.skips, self._inputs, strict=True):
-            skip.addmm_(inputs.scaled(rows), median.T)
+        for skip, scaled in zip(self.skips, fed, strict=True):
+            skip.addmm_(scaled, median.T)
         if self.beside is not None:
             torch.neg(median, out=self.beside[:, rows])
 
