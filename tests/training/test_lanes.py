@@ -4,14 +4,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.training.lanes import chunks, count_chunks
+from foretell.training.lanes import Chunks, chunks, count_chunks
 
 LENGTHS = st.lists(st.integers(0, 200), min_size=1, max_size=12)
 LANES, STEPS = st.integers(1, 6), st.integers(1, 20)
 
 
 def epoch(lengths, lanes, steps, seed=0):
-    return list(chunks(np.array(lengths, np.int64), lanes, steps, np.random.default_rng(seed)))
+    """The chunks one by one."""
+    found = chunks(np.array(lengths, np.int64), lanes, steps, np.random.default_rng(seed))
+    return [Chunks(*parts) for parts in zip(*vars(found).values(), strict=True)]
 
 
 @given(LENGTHS, LANES, STEPS, st.integers(0, 5))

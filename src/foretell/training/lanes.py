@@ -5,7 +5,6 @@ one chunk (truncated back-propagation through time, Williams & Peng 1990). A new
 of a chunk, with a fresh state. So every step of every sequence is trained on once an epoch, at O(steps).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,23 +13,23 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """One step of all lanes. Lane b reads `sequence[b]` from `first[b]` up to, not including, `last[b]`."""
+class Chunks:
+    """N steps of all lanes, in order: lane b reads `sequence[n, b]` from `first[n, b]` up to, not including, `last`."""
 
-    sequence: NDArray[np.int64]  # [B]
-    first: NDArray[np.int64]  # [B]
-    last: NDArray[np.int64]  # [B]  first == last: the lane is idle
-    fresh: NDArray[np.bool_]  # [B]  a new segment begins: the carried state does not belong to it
+    sequence: NDArray[np.int64]  # [N,B]
+    first: NDArray[np.int64]  # [N,B]
+    last: NDArray[np.int64]  # [N,B]  first == last: the lane is idle
+    fresh: NDArray[np.bool_]  # [N,B]  a new segment begins: the carried state does not belong to it
 
 
-def chunks(lengths: NDArray[np.int64], lanes: int, steps: int, generator: np.random.Generator) -> Iterator[Chunk]:
+def chunks(lengths: NDArray[np.int64], lanes: int, steps: int, generator: np.random.Generator) -> Chunks:
     """One epoch over sequences of these lengths, in an order drawn from the generator."""
     rows = _fill_lanes(_segments(lengths, lanes, steps, generator), lanes, steps, generator)
+    count = max(map(len, rows))
     idle = (0, 0, 0, True)
-    for number in range(max(map(len, rows), default=0)):
-        columns = zip(*(row[number] if number < len(row) else idle for row in rows), strict=True)
-        sequence, first, last, fresh = (np.array(column) for column in columns)
-        yield Chunk(sequence, first, last, fresh.astype(bool))
+    table = np.array([row + [idle] * (count - len(row)) for row in rows], np.int64).reshape(lanes, count, 4)
+    sequence, first, last, fresh = np.ascontiguousarray(table.transpose(2, 1, 0))
+    return Chunks(sequence, first, last, fresh.astype(bool))
 
 
 def count_chunks(lengths: NDArray[np.int64], lanes: int, steps: int) -> int:

@@ -49,19 +49,22 @@ class Dataset:
         return len(self.values) * self.series
 
     def steps(self, tracks: Tensor, first: Tensor, time: int) -> Steps:
-        """Steps first..first+time-1 of each track, [B]; before a series stands its first row, after it its last."""
+        """Steps first..first+time-1 of each track, [B]; before a series stands its first row, after it its last.
+
+        Tracks and first rows [N,B] make N batches at once, one behind the other in every part.
+        """
         target, series = tracks // self.series, tracks % self.series
-        span = torch.arange(1 - self.context, time + self.horizon)
-        rows = (first + span[:, None]).clamp(self.offsets[series], self.offsets[series + 1] - 1)  # [L-1+T+H,B]
-        flat = rows[: self.context - 1 + time] + target * self.values.shape[1]
-        here, now = flat[self.context - 1 :], rows[self.context - 1 : self.context - 1 + time]
-        ahead = rows[self.context - 1 :]
+        span = torch.arange(1 - self.context, time + self.horizon)[:, None]
+        rows = self._rows(series, first.unsqueeze(-2) + span)  # [..,L-1+T+H,B]
+        past = self.context - 1
+        flat = rows[..., : past + time, :] + (target * self.values.shape[1]).unsqueeze(-2)
+        here, now, ahead = flat[..., past:, :], rows[..., past : past + time, :], rows[..., past:, :]
         values, calendar = self.values.take(flat), _lines(self.calendar, now)
         waves = (calendar * self.reach.take(here).unsqueeze(-1)).clamp_(-LINEAR_LIMIT, LINEAR_LIMIT)
         return Steps(
-            values=values.T,
+            values=values.mT,
             gap=self.gap.take(here),
-            level=values[self.context - 1 :],
+            level=values[..., past:, :],
             spread=self.spread.take(here),
             linear=torch.cat([_lines(self.linear.flatten(0, 1), here), waves], dim=-1),
             calendar=calendar,
@@ -77,19 +80,24 @@ class Dataset:
     def goal(self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor) -> Goal:
         """What lies ahead of those steps; not learned from: steps from `last` on, rows from `stop` on, and gaps.
 
-        Nor are steps without a usable scale. All [B] but `time`.
+        Nor are steps without a usable scale. All but `time` [B], or [N,B] as for `steps`.
         """
         target, series = tracks // self.series, tracks % self.series
-        rows = first + torch.arange(time + self.horizon)[:, None]  # [T+H,B]
-        inside = (rows < stop, rows[:time] < last)
-        rows = rows.clamp(self.offsets[series], self.offsets[series + 1] - 1)
-        flat = rows + target * self.values.shape[1]
+        rows = first.unsqueeze(-2) + torch.arange(time + self.horizon)[:, None]  # [..,T+H,B]
+        inside = (rows < stop.unsqueeze(-2), rows[..., :time, :] < last.unsqueeze(-2))
+        flat = self._rows(series, rows) + (target * self.values.shape[1]).unsqueeze(-2)
+        here = flat[..., :time, :]
         return Goal(
             values=self.values.take(flat),
             known=self.observed.take(flat) * inside[0],
-            learn=self.usable.take(flat[:time]) * inside[1],
-            spread=self.spread.take(flat[:time]),
+            learn=self.usable.take(here) * inside[1],
+            spread=self.spread.take(here),
         )
+
+    def _rows(self, series: Tensor, rows: Tensor) -> Tensor:
+        """Rows [..,T,B] of series [..,B], the nearest of its own for one before or after it."""
+        begin, end = self.offsets[series], self.offsets[series + 1]
+        return rows.clamp(begin.unsqueeze(-2), end.unsqueeze(-2) - 1)
 
 
 def _lines(table: Tensor, rows: Tensor) -> Tensor:
