@@ -1,7 +1,8 @@
-// The layer for Python.  Sizes and tensors are checked by the caller (foretell.lstm.kernels).
+// A stack of layers for Python.  Sizes and tensors are checked by the caller (foretell.lstm.kernels).
 #include "foretell/lstm.h"
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/vector.h>
 
 #include <utility>
 #include <vector>
@@ -60,12 +61,12 @@ Index gates_of(const Cell& cell) {
   return Index(cell.input_gate) + Index(cell.forget_gate && !cell.coupled) + Index(cell.output_gate);
 }
 
-// A run over one layer in one or both directions, for forward and then backward.
+// A run over a stack, for forward and then backward: one layer in one or both directions, or several in one.
 class Run {
  public:
-  Run(bool is_double, const Cell& cell, Index time, Index batch, int directions, nb::handle lengths, bool packed,
+  Run(bool is_double, std::vector<Cell> cells, Index time, Index batch, int directions, nb::handle lengths, bool packed,
       nb::object reset, std::uint64_t seed, Index sequence)
-      : is_double_(is_double), cell_(cell), directions_(directions),
+      : is_double_(is_double), cells_(std::move(cells)), directions_(directions), sequences_(cells_.size() * directions),
         table_(time, batch, memory_of<const Index>(lengths), packed), reset_(std::move(reset)), seed_(seed),
         sequence_(sequence) {}
 
@@ -78,13 +79,41 @@ class Run {
     else forward_as<float>(given, y, final, saved, activity, threads);
   }
   void backward(nb::handle given, nb::handle y, nb::handle saved, nb::handle dy, nb::handle dfinal,
-                nb::handle gradients, nb::handle second_dx, int threads) const {
-    if (is_double_) backward_as<double>(given, y, saved, dy, dfinal, gradients, second_dx, threads);
-    else backward_as<float>(given, y, saved, dy, dfinal, gradients, second_dx, threads);
+                nb::handle gradients, nb::handle dx, int threads) const {
+    if (is_double_) backward_as<double>(given, y, saved, dy, dfinal, gradients, dx, threads);
+    else backward_as<float>(given, y, saved, dy, dfinal, gradients, dx, threads);
   }
 
  private:
-  // Numbers that backward wants saved for each direction.
+  // A state [S,B,...] of all sequences.
+  template <class Real>
+  foretell::State<Real> take_state(Tensors& tensors) const {
+    foretell::State<Real> state;
+    tensors.fill({&state.h, &state.c});
+    if (cells_[0].gate_recurrence) tensors.fill({&state.gates});
+    return state;
+  }
+
+  // The part of it that belongs to one of them.
+  template <class Real>
+  foretell::State<Real> part_of(foretell::State<Real> state, int sequence) const {
+    const Cell& cell = cells_[0];  // all of a stack are alike, but for their inputs
+    const Index before = sequence * table_.rows.batch;
+    if (state.h) state.h += before * cell.outputs;
+    if (state.c) state.c += before * cell.hidden;
+    if (state.gates) state.gates += before * gates_of(cell) * cell.hidden;
+    return state;
+  }
+
+  // Of a layer's outputs or their gradient, those of a sequence's direction.
+  template <class Real>
+  foretell::Sequence<Real> outputs_of(nb::handle layer, int sequence) const {
+    foretell::Sequence<Real> found = sequence_of<Real>(layer);
+    if (found.data) found.data += sequence % directions_ * cells_[0].outputs;
+    return found;
+  }
+
+  // Numbers that backward wants saved for each sequence.
   template <class Real>
   Index saved_size_as(bool has_mask) const {
     constexpr Real some = 0;
@@ -94,105 +123,90 @@ class Run {
   }
 
   template <class Real>
-  foretell::Forward<Real> described(int direction) const {
+  foretell::Forward<Real> described(int sequence) const {
     foretell::Forward<Real> layer;
-    layer.cell = cell_;
+    layer.cell = cells_[sequence / directions_];
     layer.rows = table_.rows;
-    layer.reverse = direction == 1;
+    layer.reverse = sequence % directions_ == 1;
     layer.reset = memory_of<const std::uint8_t>(reset_);
     layer.seed = seed_;
-    layer.sequence = sequence_ + direction;
+    layer.sequence = sequence_ + sequence;
     return layer;
   }
 
-  // The parts of a state [D,B,...] that belong to a direction.
-  template <class Real>
-  void fill(Tensors& tensors, int direction, foretell::State<Real>& state) const {
-    tensors.fill({&state.h, &state.c});
-    if (cell_.gate_recurrence) tensors.fill({&state.gates});
-    const Index before = direction * table_.rows.batch;
-    if (state.h) state.h += before * cell_.outputs;
-    if (state.c) state.c += before * cell_.hidden;
-    if (state.gates) state.gates += before * gates_of(cell_) * cell_.hidden;
-  }
-
-  // `given`: what the layer reads, in the order of foretell.lstm.request.Request.tensors.
+  // `given`: what the stack reads, in the order of foretell.lstm.request.Request.tensors; `y`: of each layer.
   template <class Real>
   std::vector<foretell::Forward<Real>> read(nb::handle given, nb::handle y, nb::handle saved) const {
-    const foretell::Sequence<Real> outputs = sequence_of<Real>(y);
+    Tensors tensors(given), outputs(y);
     std::vector<foretell::Forward<Real>> layers;
-    for (int d = 0; d < directions_; ++d) {
-      Tensors tensors(given);
-      foretell::Forward<Real>& layer = layers.emplace_back(described<Real>(d));
-      layer.x = sequence_of<const Real>(tensors.take());
-      fill(tensors, d, layer.initial);
-      fill(tensors, d, layer.start);
-      for (int other = 0; other < directions_; ++other) {
-        foretell::Parameters<const Real> weights;
-        tensors.fill(weights);
-        if (other == d) layer.weights = weights;
-      }
-      for (int other = 0; other < directions_; ++other) {
-        const nb::handle mask = tensors.take();
-        if (other == d) layer.hidden_mask = memory_of<const Real>(mask);
-      }
-      tensors.end();
-      layer.y = {outputs.data + d * cell_.outputs, outputs.time, outputs.row};
-      if (!saved.is_none()) layer.saved = memory_of<Real>(saved) + d * strides_of(saved).at(0);
+    const auto x = sequence_of<const Real>(tensors.take());
+    const auto initial = take_state<const Real>(tensors), start = take_state<const Real>(tensors);
+    nb::handle above, below;
+    for (int s = 0; s < sequences_; ++s) {
+      if (s % directions_ == 0) below = std::exchange(above, outputs.take());
+      foretell::Forward<Real>& layer = layers.emplace_back(described<Real>(s));
+      layer.x = s < directions_ ? x : sequence_of<const Real>(below);
+      layer.y = outputs_of<Real>(above, s);
+      layer.initial = part_of(initial, s);
+      layer.start = part_of(start, s);
+      tensors.fill(layer.weights);
+      if (!saved.is_none()) layer.saved = memory_of<Real>(saved) + s * strides_of(saved).at(0);
     }
+    for (foretell::Forward<Real>& layer : layers) layer.hidden_mask = memory_of<const Real>(tensors.take());
+    tensors.end();
+    outputs.end();
     return layers;
   }
 
-  // `activity`: i, f, g, o, c of each direction, or nothing.
+  // `activity`: i, f, g, o, c of each sequence, or nothing.
   template <class Real>
   void forward_as(nb::handle given, nb::handle y, nb::handle final, nb::handle saved, nb::handle activity,
                   int threads) const {
     std::vector<foretell::Forward<Real>> layers = read<Real>(given, y, saved);
-    Tensors cells(activity);
-    for (int d = 0; d < directions_; ++d) {
-      Tensors finals(final);
-      fill(finals, d, layers[d].final);
-      finals.end();
+    Tensors cells(activity), finals(final);
+    const auto after = take_state<Real>(finals);
+    finals.end();
+    for (int s = 0; s < sequences_; ++s) {
+      layers[s].final = part_of(after, s);
       if (cells.at_end()) continue;
-      for (Real*& part : layers[d].activity) part = memory_of<Real>(cells.take());
+      for (Real*& part : layers[s].activity) part = memory_of<Real>(cells.take());
     }
     cells.end();
     const nb::gil_scoped_release release;
-    foretell::forward(layers.data(), directions_, threads);
+    foretell::forward(layers.data(), int(cells_.size()), directions_, threads);
   }
 
-  // `gradients`: as `given` but for the masks, which have none; those of a second direction's x are apart.
+  // `gradients`: as `given` but for the masks, which have none, and for x; `dx`: of what each sequence read, those of
+  // the first layer's directions apart; `dy`: of the last layer.
   template <class Real>
   void backward_as(nb::handle given, nb::handle y, nb::handle saved, nb::handle dy, nb::handle dfinal,
-                   nb::handle gradients, nb::handle second_dx, int threads) const {
+                   nb::handle gradients, nb::handle dx, int threads) const {
     const std::vector<foretell::Forward<Real>> layers = read<Real>(given, y, saved);
-    const foretell::Sequence<const Real> outer = sequence_of<const Real>(dy);
-    std::vector<foretell::Backward<Real>> runs(directions_);
-    for (int d = 0; d < directions_; ++d) {
-      foretell::Backward<Real>& run = runs[d];
-      run.forward = layers[d];
-      run.dy = {outer.data ? outer.data + d * cell_.outputs : nullptr, outer.time, outer.row};
-      Tensors finals(dfinal), wanted(gradients);
-      fill(finals, d, run.dfinal);
-      finals.end();
-      const nb::handle first_dx = wanted.take();
-      run.dx = sequence_of<Real>(d == 0 ? first_dx : second_dx);
-      fill(wanted, d, run.dinitial);
-      fill(wanted, d, run.dstart);
-      for (int other = 0; other < directions_; ++other) {
-        foretell::Parameters<Real> weights;
-        wanted.fill(weights);
-        if (other == d) run.dweights = weights;
-      }
-      wanted.end();
+    std::vector<foretell::Backward<Real>> runs(sequences_);
+    Tensors finals(dfinal), wanted(gradients), inputs(dx);
+    const auto after = take_state<const Real>(finals);
+    const auto initial = take_state<Real>(wanted), start = take_state<Real>(wanted);
+    for (int s = 0; s < sequences_; ++s) {
+      foretell::Backward<Real>& run = runs[s];
+      run.forward = layers[s];
+      run.dfinal = part_of(after, s);
+      run.dinitial = part_of(initial, s);
+      run.dstart = part_of(start, s);
+      run.dx = sequence_of<Real>(inputs.take());
+      wanted.fill(run.dweights);
+      if (s + directions_ >= sequences_) run.dy = outputs_of<const Real>(dy, s);
+      if (s >= directions_) runs[s - directions_].dy = {run.dx.data, run.dx.time, run.dx.row};
     }
+    finals.end();
+    wanted.end();
+    inputs.end();
     const nb::gil_scoped_release release;
-    foretell::backward(runs.data(), directions_, threads);
+    foretell::backward(runs.data(), int(cells_.size()), directions_, threads);
   }
 
   bool is_double_;
-  Cell cell_;
-  int directions_;
+  std::vector<Cell> cells_;  // of the layers
+  int directions_, sequences_;
   RowTable table_;
   nb::object reset_;
   std::uint64_t seed_;
@@ -221,11 +235,11 @@ void bind_lstm(nb::module_& module) {
       .def_rw("zoneout_c", &Cell::zoneout_c)
       .def_rw("draws", &Cell::draws);
   nb::class_<Run>(module, "Run")
-      .def(nb::init<bool, const Cell&, Index, Index, int, nb::handle, bool, nb::object, std::uint64_t, Index>(),
+      .def(nb::init<bool, std::vector<Cell>, Index, Index, int, nb::handle, bool, nb::object, std::uint64_t, Index>(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
            nb::arg(), nb::arg())
       .def("saved_size", &Run::saved_size)
       .def("forward", &Run::forward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
       .def("backward", &Run::backward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(),
-           nb::arg().none(), nb::arg());
+           nb::arg(), nb::arg());
 }

@@ -1,10 +1,12 @@
-// Runs a layer: chooses how threads share it, finds memory, and calls the kernels of the active instruction set.
+// Runs a stack of layers: chooses how threads share it, finds memory, and calls the kernels of the active instruction
+// set.
 #include "foretell/lstm.h"
 
 #include <algorithm>
 #include <cmath>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "arena.h"
 #include "foretell/cpu.h"
@@ -62,13 +64,19 @@ double step_cost(double rows, double blocks, double depth, double panel_bytes, d
   return blocks * depth * (first + (tiles - 1) * product) + activations;
 }
 
+// Multiply-adds of a layer in one direction.
+template <class Real>
+double work_of(const Forward<Real>& layer) {
+  const Cell& cell = layer.cell;
+  return 4.0 * double(cell.hidden) * double(cell.outputs + cell.inputs) * double(layer.rows.first[layer.rows.time]);
+}
+
 template <class Real>
 Plan choose_plan(const Forward<Real>& layer, int directions, int threads) {
   const Cell& cell = layer.cell;
   const Rows& rows = layer.rows;
   const double depth = double(cell.outputs), pairs = double(rows.first[rows.time]);
-  const double work = 4.0 * double(cell.hidden) * (depth + double(cell.inputs)) * pairs * directions;
-  if (threads <= 1 || work < too_little) return {};
+  if (threads <= 1 || work_of(layer) * directions < too_little) return {};
   Plan plan;
   plan.teams = directions == 2 ? 2 : 1;
   const int available = threads / plan.teams;
@@ -89,17 +97,24 @@ Plan choose_plan(const Forward<Real>& layer, int directions, int threads) {
   return plan;
 }
 
-// Sizes in numbers; parts begin on cache lines, since all sizes of kernels are whole ones.
+// Sizes in numbers; parts begin on cache lines, since all sizes of kernels are whole ones.  `runs`: directions of a
+// layer, or layers of a wave.
 template <class Real>
 struct Division {
   Index packed = 0, shared = 0, own = 0;
 
-  Index total(int directions, const Plan& plan) const {
-    return directions * (packed + shared) + plan.teams * plan.members * own;
+  void fit(Index packed_size, const ScratchSize& size) {
+    packed = std::max(packed, packed_size);
+    shared = std::max(shared, size.shared);
+    own = std::max(own, size.own);
   }
-  Real* packed_of(Real* memory, int direction) const { return memory + direction * (packed + shared); }
-  Scratch<Real> scratch_of(Real* memory, int directions, int direction, int worker) const {
-    return {packed_of(memory, direction) + packed, memory + directions * (packed + shared) + worker * own};
+  Real* reserve(int runs, int workers) const {
+    const Index numbers = runs * (packed + shared) + workers * own;
+    return reinterpret_cast<Real*>(Arena::of_thread().reserve(numbers * sizeof(Real)));
+  }
+  Real* packed_of(Real* memory, int run) const { return memory + run * (packed + shared); }
+  Scratch<Real> scratch_of(Real* memory, int runs, int run, int worker) const {
+    return {packed_of(memory, run) + packed, memory + runs * (packed + shared) + worker * own};
   }
 };
 
@@ -117,6 +132,107 @@ void run_teams(const Plan& plan, int directions, const Function& work) {
   });
 }
 
+// The two passes alike: which forward pass a layer is of, what memory it needs, and what it does there.
+template <class Real>
+const Forward<Real>& forward_of(const Forward<Real>& layer) {
+  return layer;
+}
+
+template <class Real>
+const Forward<Real>& forward_of(const Backward<Real>& layer) {
+  return layer.forward;
+}
+
+template <class Real>
+void measure(const Forward<Real>& layer, Division<Real>& parts) {
+  parts.fit(kernels<Real>().packed_size(layer.cell), kernels<Real>().forward_scratch(layer));
+}
+
+template <class Real>
+void measure(const Backward<Real>& layer, Division<Real>& parts) {
+  parts.fit(0, kernels<Real>().backward_scratch(layer));
+}
+
+template <class Real>
+void run_as_member(const Forward<Real>& layer, Real* packed, Scratch<Real> scratch, const Team& team) {
+  kernels<Real>().pack(layer.cell, layer.weights, packed, team);
+  if (team.barrier) team.barrier->wait();
+  kernels<Real>().forward(layer, packed, scratch, team);
+}
+
+template <class Real>
+void run_as_member(const Backward<Real>& layer, Real*, Scratch<Real> scratch, const Team& team) {
+  kernels<Real>().backward(layer, scratch, team);
+}
+
+// One layer on as many threads as are worth it.
+template <class Real, template <class> class Pass>
+void run_layer(const Pass<Real>* layer, int directions, int threads) {
+  const Plan plan = choose_plan(forward_of(layer[0]), directions, threads);
+  Division<Real> parts;
+  measure(layer[0], parts);
+  Real* memory = parts.reserve(directions, plan.teams * plan.members);
+  run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
+    run_as_member(layer[direction], parts.packed_of(memory, direction),
+                  parts.scratch_of(memory, directions, direction, worker), team);
+  });
+}
+
+// The steps that a layer of a wave runs before the next one follows.
+Index slice_of(Index time) { return std::max<Index>(4, time / 32); }
+
+// Is a stack done sooner if all of its layers run at once, each on one thread, than if threads share one after the
+// other?  It is where they are too small to be shared; and where they are alike, for sharing costs something too.
+template <class Real, template <class> class Pass>
+bool makes_wave(const Pass<Real>* layers, int count, int threads) {
+  if (threads <= 1 || count <= 1) return false;
+  constexpr double near = 0.75 * (1 << 20), sharing = 32000;  // bytes of weights; multiply-adds a step; both measured
+  const double time = double(forward_of(layers[0]).rows.time);
+  const int workers = std::min(count, threads);
+  std::vector<double> of_worker(workers);
+  double all = 0, shared = 0;
+  for (int n = 0; n < count; ++n) {
+    const Forward<Real>& layer = forward_of(layers[n]);
+    const Cell& cell = layer.cell;
+    const int members = choose_plan(layer, 1, threads).members;
+    if (members > 1 && 4.0 * double(cell.hidden * (cell.inputs + cell.outputs)) * sizeof(Real) > near) return false;
+    const double work = work_of(layer);
+    all += work;
+    shared += members > 1 ? work / members + sharing * time : work;
+    of_worker[n % workers] += work;
+  }
+  const double before_all_run = double(workers - 1) * double(slice_of(Index(time))) / time * all / count;
+  return all > 2 * too_little && *std::ranges::max_element(of_worker) + before_all_run < shared;
+}
+
+// All layers at once, each on one thread and a few steps behind the one it reads from; `at(n)`: the n-th to begin.
+template <class Real, template <class> class Pass, class Order>
+void run_wave(const Pass<Real>* layers, int count, int threads, const Order& at) {
+  const Index slice = slice_of(forward_of(layers[0]).rows.time);
+  const int workers = std::min(count, threads);
+  Division<Real> parts;
+  for (int n = 0; n < count; ++n) measure(layers[n], parts);
+  Real* memory = parts.reserve(count, workers);
+  std::vector<Progress> progress(count);
+  parallel(workers, [&](int worker, int granted) {
+    for (int n = worker; n < count; n += granted) {
+      const Wave wave{slice, n > 0 ? &progress[n - 1] : nullptr, &progress[n]};
+      run_as_member(layers[at(n)], parts.packed_of(memory, n), parts.scratch_of(memory, count, n, worker),
+                    Team{0, 1, nullptr, Split::rows, wave});
+    }
+  });
+}
+
+template <class Real, template <class> class Pass, class Order>
+void run_stack(const Pass<Real>* layers, int count, int directions, int threads, const Order& at) {
+  if (directions == 1 && makes_wave(layers, count, threads)) {
+    run_wave(layers, count, threads, at);
+  } else {
+    for (int n = 0; n < count; ++n) run_layer(layers + at(n) * directions, directions, threads);
+  }
+  Arena::of_thread().shrink();
+}
+
 }  // namespace
 
 template <>
@@ -130,37 +246,18 @@ const Kernels<double>& kernels<double>() {
 }
 
 template <class Real>
-void forward(const Forward<Real>* layer, int directions, int threads) {
-  const Kernels<Real>& run = kernels<Real>();
-  const Plan plan = choose_plan(layer[0], directions, threads);
-  const ScratchSize size = run.forward_scratch(layer[0]);
-  const Division<Real> parts{run.packed_size(layer[0].cell), size.shared, size.own};
-  auto* memory = reinterpret_cast<Real*>(Arena::of_thread().reserve(parts.total(directions, plan) * sizeof(Real)));
-  run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
-    Real* packed = parts.packed_of(memory, direction);
-    run.pack(layer[direction].cell, layer[direction].weights, packed, team);
-    if (team.barrier) team.barrier->wait();
-    run.forward(layer[direction], packed, parts.scratch_of(memory, directions, direction, worker), team);
-  });
-  Arena::of_thread().shrink();
+void forward(const Forward<Real>* layers, int count, int directions, int threads) {
+  run_stack(layers, count, directions, threads, [](int n) { return n; });
 }
 
 template <class Real>
-void backward(const Backward<Real>* layer, int directions, int threads) {
-  const Kernels<Real>& run = kernels<Real>();
-  const Plan plan = choose_plan(layer[0].forward, directions, threads);
-  const ScratchSize size = run.backward_scratch(layer[0]);
-  const Division<Real> parts{0, size.shared, size.own};
-  auto* memory = reinterpret_cast<Real*>(Arena::of_thread().reserve(parts.total(directions, plan) * sizeof(Real)));
-  run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
-    run.backward(layer[direction], parts.scratch_of(memory, directions, direction, worker), team);
-  });
-  Arena::of_thread().shrink();
+void backward(const Backward<Real>* layers, int count, int directions, int threads) {
+  run_stack(layers, count, directions, threads, [=](int n) { return count - 1 - n; });
 }
 
-template void forward(const Forward<float>*, int, int);
-template void forward(const Forward<double>*, int, int);
-template void backward(const Backward<float>*, int, int);
-template void backward(const Backward<double>*, int, int);
+template void forward(const Forward<float>*, int, int, int);
+template void forward(const Forward<double>*, int, int, int);
+template void backward(const Backward<float>*, int, int, int);
+template void backward(const Backward<double>*, int, int, int);
 
 }  // namespace foretell

@@ -30,6 +30,19 @@ void pause() {
 #endif
 }
 
+template <class Ready>
+void wait_until(const Ready& ready) {
+  constexpr int patience = 2000;  // spins; longer, and another process may want the core
+  for (int spins = 0; !ready();) {
+    if (spins < patience) {
+      pause();
+      ++spins;
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
 #if defined(__x86_64__)
 constexpr unsigned long long flush_bits = 0x8040;  // of MXCSR: results (FTZ) and inputs (DAZ)
 
@@ -128,15 +141,13 @@ void Barrier::wait() {
     round_.store(round + 1, std::memory_order_release);
     return;
   }
-  constexpr int patience = 2000;  // spins; longer, and another process may want the core
-  for (int spins = 0; round_.load(std::memory_order_acquire) == round;) {
-    if (spins < patience) {
-      pause();
-      ++spins;
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  wait_until([&] { return round_.load(std::memory_order_acquire) != round; });
+}
+
+void Progress::report(std::int64_t done) { done_.store(done, std::memory_order_release); }
+
+void Progress::wait(std::int64_t wanted) const {
+  wait_until([&] { return done_.load(std::memory_order_acquire) >= wanted; });
 }
 
 }  // namespace foretell

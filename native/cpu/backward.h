@@ -14,8 +14,8 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-// Pairs in a chunk, about: as many as `chunk_bytes` of gates have, within these limits.
-constexpr Index least_pairs = 256, most_pairs = 1024;
+// Pairs in a chunk, about: as many as so many bytes of gates have, within these limits.
+constexpr Index gate_bytes = 1 << 20, least_pairs = 256, most_pairs = 1024;
 constexpr Index deep_blocks = 16;  // unit blocks of a panel that are used on all rows while in L2; a whole chain
 
 template <class Real>
@@ -66,11 +66,17 @@ class BackwardRun : Run<Real> {
       const Index from = f.reverse ? done : time - done - count;
       now = &chunks[parity];
       base = pairs.first(from);
-      for (Index n = 0; n < count; ++n) step(f.reverse ? from + n : from + count - 1 - n);
-      wait();
-      const Index number = pairs.first(from + count) - base;
-      if (b.dx.data) differentiate_inputs(number);
-      weights.add(*now, computed, base, number);
+      const Index slice = team.wave.slice ? team.wave.slice : count;
+      for (Index ran = 0; ran < count; ran += slice) {
+        const Index steps = smaller(slice, count - ran);
+        const Index first = f.reverse ? from + ran : from + count - ran - steps;
+        if (team.wave.before) team.wave.before->wait(done + ran + steps);
+        for (Index n = 0; n < steps; ++n) step(f.reverse ? first + n : first + steps - 1 - n);
+        wait();
+        if (b.dx.data) differentiate_inputs(pairs.first(first) - base, pairs.first(first + steps) - base);
+        if (team.wave.own) team.wave.own->report(done + ran + steps);
+      }
+      weights.add(*now, computed, base, pairs.first(from + count) - base);
     }
     give_states();
     wait();
@@ -82,7 +88,7 @@ class BackwardRun : Run<Real> {
  private:
   static Index chunk_steps(const Forward<Real>& f) {
     const Layout<Real> at(f.cell);
-    const Index pairs = smaller(most_pairs, larger(least_pairs, chunk_bytes / Index(at.J * at.width * sizeof(Real))));
+    const Index pairs = smaller(most_pairs, larger(least_pairs, gate_bytes / Index(at.J * at.width * sizeof(Real))));
     return larger(1, smaller(f.rows.time, pairs / larger(1, f.rows.batch)));
   }
 
@@ -475,8 +481,11 @@ class BackwardRun : Run<Real> {
         [&](Index row, Index k) { return dc[row * at.J * V + k]; }, [&](Index k) { return dgates_before[k]; });
   }
 
-  void differentiate_inputs(Index count) {
-    const Index begin = count * team.member / team.members, end = count * (team.member + 1) / team.members;
+  // Of the chunk's pairs from `first` to `last`, those that fall to this member.
+  void differentiate_inputs(Index first, Index last) {
+    const Index count = last - first;
+    const Index begin = first + count * team.member / team.members;
+    const Index end = first + count * (team.member + 1) / team.members;
     const Real* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];

@@ -22,7 +22,7 @@ class ForwardRun : Run<Real> {
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f)), is_plain(asks_little(f)) {
+      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(chunk_of(f, team)), is_plain(asks_little(f)) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     if (!f.saved) shared.take(computed.size);
@@ -46,11 +46,13 @@ class ForwardRun : Run<Real> {
       const Index count = smaller(chunk, time - done);
       const Index from = f.reverse ? time - done - count : done;
       chunk_from = from;
+      if (team.wave.before) team.wave.before->wait(done + count);
       project_inputs(from, from + count);
       for (Index n = 0; n < count; ++n) {
         step(f.reverse ? from + count - 1 - n : from + n);
         if (team.split == Split::units && team.barrier) team.barrier->wait();
       }
+      if (team.wave.own) team.wave.own->report(done + count);
     }
     if (team.split == Split::units && team.member > 0) return;  // the first member does it for all
     const Index alive = pairs.alive(0);
@@ -60,6 +62,11 @@ class ForwardRun : Run<Real> {
   ScratchSize size;
 
  private:
+  static Index chunk_of(const Forward<Real>& f, const Team& team) {
+    const Index most = Base::chunk_steps(f);
+    return team.wave.slice ? smaller(team.wave.slice, most) : most;
+  }
+
   Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
   Real* normed(Real* buffer, Index j, Index number) const {
     return buffer + (j * computed.pairs + number) * at.width;

@@ -6,7 +6,7 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr Index chunk_bytes = 1 << 20;  // of gates
+constexpr Index chunk_bytes = 1 << 17;  // of gates
 constexpr Index chunk_rows = 96;        // at least
 constexpr Index few_rows = 2;           // which leave the processor waiting, for weights and for each other
 

@@ -39,7 +39,7 @@ Activated<Real> activate(const std::vector<Real>& x) {
     activity[part].resize(batch);
     f.activity[part] = activity[part].data();
   }
-  foretell::forward(&f, 1, 1);
+  foretell::forward(&f, 1, 1, 1);
   return {activity[0], activity[2]};
 }
 

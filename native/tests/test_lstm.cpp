@@ -156,9 +156,9 @@ void check_plans(const Sizes& sizes, const Chosen& chosen) {
         backward.push_back(layers[d].backward);
       }
       const int wanted = threads / directions * directions;  // a team for each direction
-      foretell::forward(forward.data(), directions, threads);
+      foretell::forward(forward.data(), 1, directions, threads);
       check(threads == 1 || asked == wanted, "forward takes the threads it may:", cases[0].name.c_str());
-      foretell::backward(backward.data(), directions, threads);
+      foretell::backward(backward.data(), 1, directions, threads);
       check(threads == 1 || asked == wanted, "backward takes the threads it may:", cases[0].name.c_str());
       for (int d = 0; d < directions; ++d) {
         if (threads == 1) first.insert(first.end(), {layers[d].outputs(), layers[d].gradients()});
@@ -170,6 +170,45 @@ void check_plans(const Sizes& sizes, const Chosen& chosen) {
     for (int members : {1, 2, 3}) {
       Layer<Real> inference(cases[0], false, false);
       check_same(run_forward(inference, {members, Split::rows}), first[0], "chunks give the same:", cases[0].name);
+    }
+  }
+}
+
+// A stack of layers that run at once gives the bits that it gives one by one.
+template <class Real>
+void check_wave(const Sizes& sizes, const Chosen& chosen) {
+  constexpr int count = 3;
+  Random random(1);
+  std::deque<Case> cases;
+  for (int n = 0; n < count; ++n) {
+    cases.push_back(make_case(random, sizes, chosen));
+    cases[n].problem.lengths = cases[0].problem.lengths;
+  }
+  std::vector<All<Real>> first;
+  for (int threads : {1, 2, 3}) {
+    std::deque<Layer<Real>> layers;
+    std::vector<foretell::Forward<Real>> forward;
+    std::vector<foretell::Backward<Real>> backward;
+    for (const Case& one : cases) {
+      Layer<Real>& layer = layers.emplace_back(one, true, true);
+      layer.want_gradients();
+      if (!forward.empty()) {
+        const foretell::Sequence<Real>&x = forward.back().y, &dx = layer.backward.dx;
+        layer.backward.forward.x = {x.data, x.time, x.row};
+        backward.back().dy = {dx.data, dx.time, dx.row};
+      }
+      forward.push_back(layer.backward.forward);
+      backward.push_back(layer.backward);
+    }
+    foretell::forward(forward.data(), count, 1, threads);
+    check(asked == threads, "each layer of a wave has a thread:", cases[0].name.c_str());
+    foretell::backward(backward.data(), count, 1, threads);
+    check(asked == threads, "each layer of a wave has a thread:", cases[0].name.c_str());
+    for (int n = 0; n < count; ++n) {
+      if (threads == 1) first.insert(first.end(), {layers[n].outputs(), layers[n].gradients()});
+      check(layers[n].is_intact(), "a wave keeps to the outputs:", cases[n].name.c_str());
+      check_same(layers[n].outputs(), first[2 * n], "a wave gives the same:", cases[n].name);
+      check_same(layers[n].gradients(), first[2 * n + 1], "a wave gives the same:", cases[n].name);
     }
   }
 }
@@ -190,5 +229,11 @@ int main(int count, char** arguments) {
   check_plans<double>({690, 9, 5, 16}, {"hidden mask", "lengths"});
   check_plans<float>({50, 1, 5, 256}, {"peepholes", "reset"});
   check_plans<double>({50, 1, 5, 256}, {});
+  // Three rows of few units: no layer is worth sharing, but the stack is worth threads; 600 steps of doubles take two
+  // chunks in backward.
+  check_wave<float>({300, 3, 24, 24}, {"peepholes", "reset"});
+  check_wave<float>({900, 3, 24, 24}, {"packed", "zoneout of h", "drawn zoneout"});
+  check_wave<double>({600, 3, 24, 24}, {"lengths", "layer norm"});
+  check_wave<double>({600, 3, 24, 24}, {"reverse", "hidden mask"});
   return failures ? 1 : 0;
 }

@@ -88,6 +88,27 @@ void pairs_have_barriers_of_their_own() {
   check(wrong == 0, "a barrier serves some of the threads");
 }
 
+// What was written before a report can be read by whoever waited for it.
+void progress_shows_what_is_done() {
+  constexpr int steps = 2000;
+  std::vector<int> written(steps, 0);
+  std::atomic<int> wrong = 0;
+  foretell::Progress progress;
+  foretell::parallel(2, [&](int thread, int threads) {
+    if (threads < 2) return;
+    for (int step = 0; step < steps; ++step) {
+      if (thread == 0) {
+        written[step] = step + 1;
+        progress.report(step + 1);
+      } else {
+        progress.wait(step + 1);
+        if (written[step] != step + 1) ++wrong;
+      }
+    }
+  });
+  check(wrong == 0, "progress shows what is done");
+}
+
 bool keeps_denormals() {
   volatile float smallest = std::numeric_limits<float>::min();
   volatile float half = smallest * 0.5F;  // a denormal result
@@ -137,6 +158,7 @@ int main() {
   parallel_work_does_not_nest();
   barrier_holds_all_back();
   pairs_have_barriers_of_their_own();
+  progress_shows_what_is_done();
   denormals_are_flushed_and_kept_again();
   a_forked_child_works_alone();
   return failures ? 1 : 0;

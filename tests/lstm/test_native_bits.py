@@ -1,7 +1,8 @@
 """What the documentation promises to the last bit, on one instruction set.
 
 Forward does not depend on who else is in the batch, on the number of threads, on where time is cut, on whether
-gradients or the trace are wanted, or on coming step by step; backward does not depend on the number of threads.
+gradients or the trace are wanted, or on coming step by step; backward does not depend on the number of threads. Nor
+does either depend on whether the layers of a stack run one by one or at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from foretell.lstm import LSTM
+from foretell.lstm import LSTM, fused
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
@@ -168,6 +169,29 @@ def test_the_number_of_threads_changes_nothing_in_a_large_layer(batch, settings,
     one, two, three = (on_threads(count, lambda: outputs_and_gradients(layer, x)) for count in (1, 2, 3))
     assert same(two, one)
     assert same(three, one)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"layer_norm": True, "proj_size": 9}, {"variant": "FGR", "zoneout": 0.2, "recurrent_dropout": 0.3}],
+    ids=["plain", "layer norm", "noise"],
+)
+def test_layers_at_once_are_layers_one_by_one(settings, dtype, on_threads, monkeypatch):
+    """Long rows of few units: on several threads, each layer has one of its own and follows the one before."""
+    torch.manual_seed(0)
+    layer = LSTM(8, 24, 3, dtype=dtype, **settings)
+    x = torch.randn(500, 3, 8, dtype=dtype, requires_grad=True)
+    arguments = {"lengths": [500, 0, 321], "reset": torch.rand(500, 3) < 0.01}
+    at_once = [on_threads(count, lambda: outputs_and_gradients(layer, x, **arguments)) for count in (1, 2, 3)]
+    with torch.no_grad():
+        traced = on_threads(2, lambda: layer.eval().trace(x, **arguments))
+    monkeypatch.setattr(fused, "runs_whole", lambda request: request.layers == 1)
+    one_by_one = on_threads(1, lambda: outputs_and_gradients(layer.train(), x, **arguments))
+    assert all(same(found, one_by_one) for found in at_once)
+    with torch.no_grad():
+        expected = layer.eval().trace(x, **arguments)
+    assert same((traced.layers, traced.state), (expected.layers, expected.state))
 
 
 def test_the_same_call_twice_is_the_same(large, on_threads):

@@ -136,6 +136,23 @@ def test_calls_do_not_share_what_backward_reads(make):
     assert all(map(torch.equal, gradients(layer, y), alone))  # and backward leaves it as it was
 
 
+@pytest.mark.parametrize("learning", [(2,), (0,), (1, 2), (0, 2)], ids=str)
+@pytest.mark.parametrize("from_x", [False, True])
+def test_some_layers_of_a_stack_may_be_frozen(learning, from_x, assert_near):
+    torch.manual_seed(0)
+    theirs = nn.LSTM(4, 6, 3, dtype=torch.float64)
+    ours = LSTM.from_torch(theirs)
+    x = torch.randn(7, 2, 4, dtype=torch.float64, requires_grad=from_x)
+    found = []
+    for module in (theirs, ours):
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(int(name[-1]) in learning)
+        leaves = [*([x] if from_x else []), *(part for part in module.parameters() if part.requires_grad)]
+        y, (h, c) = module(x)
+        found.append(torch.autograd.grad(y.square().sum() + h.sum() + c.square().sum(), leaves))
+    assert_near(found[1], found[0])
+
+
 @pytest.mark.parametrize("name", ["x", "weight_ih_l0", "weight_hh_l0", "lengths", "reset"])
 def test_a_change_before_backward_is_noticed(name, make):
     layer = make(3, 9)

@@ -17,6 +17,7 @@ namespace foretell {
 using Index = std::int64_t;
 
 class Barrier;
+class Progress;
 
 // Which LSTM.
 struct Cell {
@@ -98,11 +99,19 @@ struct Backward {
 // How threads share one direction: by rows of the batch, or by hidden units, meeting once a step.
 enum class Split { rows, units };
 
-// The threads that work on one direction together.
+// A layer that runs at the same time as the one it reads from (in backward: the one above), a few steps behind it.
+struct Wave {
+  Index slice = 0;                   // steps from report to report; 0: a layer by itself
+  const Progress* before = nullptr;  // of the layer it reads from; null: all is there
+  Progress* own = nullptr;
+};
+
+// The threads that work on one direction together; in a wave a single one.
 struct Team {
   int member = 0, members = 1;
   Barrier* barrier = nullptr;
   Split split = Split::rows;
+  Wave wave = {};
 };
 
 // Memory for a run, in numbers of type Real: what a team shares, and what each member has besides.
@@ -138,10 +147,11 @@ struct Kernels {
 template <class Real>
 const Kernels<Real>& kernels();
 
-// Run one layer in `directions` (1 or 2) directions on `threads` threads, with scratch memory of its own.
+// Run a stack of layers, each reading what the one before it gives, with scratch memory of its own on `threads`
+// threads: one layer in `directions` (1 or 2) directions, or several in one.
 template <class Real>
-void forward(const Forward<Real>* layer, int directions, int threads);
+void forward(const Forward<Real>* layers, int count, int directions, int threads);
 template <class Real>
-void backward(const Backward<Real>* layer, int directions, int threads);
+void backward(const Backward<Real>* layers, int count, int directions, int threads);
 
 }  // namespace foretell

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 namespace foretell {
 
@@ -45,6 +46,8 @@ class FlushDenormals {
   unsigned long long previous_;  // the control register
 };
 
+constexpr int apart = 128;  // bytes between what threads share: two lines, as Intel's prefetcher fetches them in pairs
+
 // Where `threads` threads, always the same ones, wait for each other, any number of times.
 // What each wrote before wait() all can read after it.
 class Barrier {
@@ -53,11 +56,20 @@ class Barrier {
   void wait();
 
  private:
-  static constexpr int apart = 128;  // bytes: two cache lines, as Intel's prefetcher fetches them in pairs
-
   const int threads_;
   alignas(apart) std::atomic<int> arrived_;
   alignas(apart) std::atomic<unsigned> round_;
+};
+
+// How far one thread is on a way that another goes behind it.
+class Progress {
+ public:
+  void report(std::int64_t done);
+  // Until so much is done; what was written before the report can be read then.
+  void wait(std::int64_t wanted) const;
+
+ private:
+  alignas(apart) std::atomic<std::int64_t> done_ = 0;
 };
 
 }  // namespace foretell

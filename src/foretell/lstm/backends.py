@@ -45,9 +45,7 @@ def _has_core() -> bool:
 
 
 def _native_run(request: Request) -> Answer:
-    if request.layers > 1:
-        return run_layers(request, _native_run)
-    return fused.run(request)
+    return fused.run(request) if fused.runs_whole(request) else run_layers(request, _native_run)
 
 
 def _torch_supports(request: Request) -> bool:

@@ -11,13 +11,22 @@ import torch
 from torch import Tensor
 
 from foretell.lstm import kernels, library
-from foretell.lstm.parts import Run, run_both, run_definition, run_padded
+from foretell.lstm.parts import run_both, run_definition, run_layers, run_padded
 from foretell.lstm.request import Answer, Request
 from foretell.lstm.transforms import is_transformed
 
 
+def runs_whole(request: Request) -> bool:
+    """Is this one call: one layer, or several with nothing between them, each of which learns if one does?"""
+    if request.layers == 1:
+        return True
+    if request.directions > 1 or request.dropout or request.options.residual or is_transformed():
+        return False
+    return not needs_gradients(request) or all(weights.weight_ih.requires_grad for weights in request.weights)
+
+
 def run(request: Request) -> Answer:
-    """Answer a request for one layer in one or both directions."""
+    """Answer a request that `runs_whole`."""
     kind = request.x.dtype
     request = kernels.dense(request)
     if is_transformed():
@@ -27,7 +36,7 @@ def run(request: Request) -> Answer:
         answer = Answer(y, tuple(state))
     else:
         outcome = kernels.forward(request, kernels.begin(request), saved=None)
-        answer = Answer(outcome.y, outcome.state, outcome.activity)
+        answer = Answer(outcome.ys[-1], outcome.state, outcome.activity)
     if answer.y.dtype is kind:
         return answer
     return Answer(answer.y.to(kind), tuple(part.to(kind) for part in answer.state), answer.activity)
@@ -39,26 +48,28 @@ def needs_gradients(request: Request) -> bool:
 
 
 class _Layer(torch.autograd.Function):
-    """(request, its tensors) -> y and the final state."""
+    """(request, its tensors) -> y of the last layer and the final state."""
 
     @staticmethod
     def forward(ctx: Any, request: Request, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         ctx.request, ctx.run = request.without_tensors(), kernels.begin(request)
-        y, state, saved, _ = kernels.forward(request, ctx.run, kernels.allocate_saved(request, ctx.run))
-        # The last two are the run's own matter; saved, they cannot be changed in place unnoticed.
-        ctx.save_for_backward(*tensors, y, saved, request.lengths, request.reset)
+        ys, state, saved, _ = kernels.forward(request, ctx.run, kernels.allocate_saved(request, ctx.run))
+        # The first two are the run's own matter; saved, they cannot be changed in place unnoticed.
+        ctx.save_for_backward(request.lengths, request.reset, saved, *ys, *tensors)
+        ctx.sequences, ctx.layers = len(request.weights), request.layers
         ctx.set_materialize_grads(False)
-        return y, *state
+        return ys[-1], *state
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dstate: Tensor | None) -> tuple[Any, ...]:
-        *tensors, y, saved, _, _ = ctx.saved_tensors
-        masks = ctx.request.directions
+        _, _, saved, *rest = ctx.saved_tensors
+        ys, tensors = rest[: ctx.layers], rest[ctx.layers :]
+        masks = ctx.sequences
         needed = ctx.needs_input_grad[1:-masks]
         if torch.is_grad_enabled():
             found = _differentiate(ctx.request, tensors, needed, (dy, *dstate))
         else:
-            found = kernels.backward(ctx.run, tensors, needed, y, saved, dy, dstate)
+            found = kernels.backward(ctx.run, tensors, needed, ys, saved, dy, dstate)
         return None, *found, *[None] * masks
 
 
@@ -69,10 +80,16 @@ def _differentiate(
     # Views, lest one input that was made from another counts that way twice.
     views = [None if tensor is None else tensor.view_as(tensor) for tensor in tensors]
     request = request.with_tensors(views)
-    run: Run = (lambda one: run_both(one, run_definition)) if request.directions == 2 else run_definition
-    answer = run(request) if request.batch_sizes is None else run_padded(request, run)
+    answer = _define(request) if request.batch_sizes is None else run_padded(request, _define)
     pairs = [(out, grad) for out, grad in zip((answer.y, *answer.state), outer, strict=True) if grad is not None]
     inputs = [view for view, wanted in zip(views, needed) if wanted and view is not None]  # noqa: B905
     outputs, gradients = zip(*pairs, strict=True)
     found = iter(torch.autograd.grad(outputs, inputs, gradients, create_graph=True, allow_unused=True))
     return [next(found) if wanted else None for wanted in needed]
+
+
+def _define(request: Request) -> Answer:
+    """By the definition, layer by layer and direction by direction."""
+    if request.layers > 1:
+        return run_layers(request, _define)
+    return run_both(request, run_definition) if request.directions == 2 else run_definition(request)

@@ -21,9 +21,9 @@ LINE = 64  # bytes: the parts of what is saved, and a vector of the widest instr
 
 
 class Outcome(NamedTuple):
-    """What a run gives. `saved` [D,...] is what backward has to know, in a layout of the kernels' own."""
+    """What a run gives. `saved` [S,...] is what backward has to know, in a layout of the kernels' own."""
 
-    y: Tensor  # [T,B,DR], or [N,DR]
+    ys: list[Tensor]  # of each layer [T,B,DR], or [N,DR]
     state: State
     saved: Tensor | None
     activity: tuple[Activity, ...]
@@ -63,7 +63,7 @@ def begin(request: Request) -> Any:
     noise = request.noise
     return _core().Run(
         request.x.dtype is torch.float64,
-        _cell(request),
+        _cells(request),
         request.time,
         request.batch,
         request.directions,
@@ -75,16 +75,16 @@ def begin(request: Request) -> Any:
     )
 
 
-def allocate_outputs(request: Request) -> tuple[Tensor, State]:
-    """Room for y and the final state."""
-    y = _like(request.x, request.directions * request.state[0].shape[-1])
-    return y, tuple(map(torch.empty_like, request.state))
+def allocate_outputs(request: Request) -> tuple[list[Tensor], State]:
+    """Room for what each layer gives, and for the final state."""
+    width = request.directions * request.state[0].shape[-1]
+    return [_like(request.x, width) for _ in range(request.layers)], tuple(map(torch.empty_like, request.state))
 
 
 def allocate_saved(request: Request, run: Any) -> Tensor:
     """Room for what the active instruction set saves of the rows as long as they are."""
     size = run.saved_size(request.locked[0] is not None)
-    return memory.empty(request.x, request.directions, size)
+    return memory.empty(request.x, len(request.weights), size)
 
 
 def allocate_room(request: Request, room: int) -> Tensor:
@@ -113,35 +113,36 @@ def allocate_gradients(tensors: Sequence[Tensor | None], needed: Sequence[bool])
 
 
 def forward(request: Request, run: Any, saved: Tensor | None) -> Outcome:
-    """Run one layer, in one or both directions, on a request made by `dense`; fill `saved` if it is given."""
-    y, state = allocate_outputs(request)
-    cells = [_allocate_cell(request) for _ in range(ACTIVITY_PARTS * request.directions)] if request.record else ()
-    run.forward(request.tensors, y, state, saved, cells, torch.get_num_threads())
-    return Outcome(y, state, saved, _activity(request, cells, y))
+    """Run a request made by `dense`, for one layer or for several in one direction; fill `saved` if it is given."""
+    ys, state = allocate_outputs(request)
+    cells = [_allocate_cell(request) for _ in range(ACTIVITY_PARTS * len(request.weights))] if request.record else ()
+    run.forward(request.tensors, ys, state, saved, cells, torch.get_num_threads())
+    return Outcome(ys, state, saved, _activity(request, cells, ys))
 
 
 def backward(
     run: Any,
     tensors: Sequence[Tensor | None],
     needed: Sequence[bool],
-    y: Tensor,
+    ys: Sequence[Tensor],
     saved: Tensor,
     dy: Tensor | None,
     dstate: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
     """The gradients of those of a request's tensors that need one, but for the masks, after a `forward` that saved.
 
-    dy, as y, and dstate, as the request's state, are the gradients of its outcome; None is 0.
+    dy, as the last y, and dstate, as the request's state, are the gradients of its outcome; None is 0.
     """
-    found = allocate_gradients(tensors, needed)
-    dx = found[0]
-    second = _like(dx, dx.shape[-1]) if dx is not None and len(saved) == 2 else None
+    dx, *found = allocate_gradients(tensors, needed)
+    directions = len(saved) // len(ys)
+    second = _like(dx, dx.shape[-1]) if dx is not None and directions == 2 else None
+    read = [*[dx, second][:directions], *map(torch.empty_like, ys[:-1])]
     dy = None if dy is None else _features_together(dy)
     dstate = [None if part is None else part.contiguous() for part in dstate]
-    run.backward(tensors, y, saved, dy, dstate, found, second, torch.get_num_threads())
+    run.backward(tensors, ys, saved, dy, dstate, found, read, torch.get_num_threads())
     if dx is not None and second is not None:
         dx += second
-    return found
+    return [dx, *found]
 
 
 class Stepper:
@@ -207,7 +208,7 @@ def _like(x: Tensor, width: int) -> Tensor:
 def _room(options: Options, hidden: int, outputs: int, is_double: bool, draws: bool, has_mask: bool) -> int:
     fill = LINE // (8 if is_double else 4)
     cell = _make_cell(options, 1, -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
-    size: int = _core().Run(is_double, cell, 1, LINE, 1, None, False, None, 0, 0).saved_size(has_mask)
+    size: int = _core().Run(is_double, [cell], 1, LINE, 1, None, False, None, 0, 0).saved_size(has_mask)
     return size
 
 
@@ -215,19 +216,21 @@ def _allocate_cell(request: Request) -> Tensor:
     return request.x.new_empty(*request.x.shape[:2], request.state[1].shape[-1])
 
 
-def _activity(request: Request, cells: Sequence[Tensor], y: Tensor) -> tuple[Activity, ...]:
-    """The activity of each direction, from i, f, g, o and c of the first and then of the second."""
+def _activity(request: Request, cells: Sequence[Tensor], ys: list[Tensor]) -> tuple[Activity, ...]:
+    """The activity of each sequence, from i, f, g, o and c of the first, of the second and so on."""
     if not cells:
         return ()
-    parts = [cells[n * ACTIVITY_PARTS :][:ACTIVITY_PARTS] for n in range(request.directions)]
-    outputs = torch.split(y, request.state[0].shape[-1], dim=-1)
+    parts = [cells[n : n + ACTIVITY_PARTS] for n in range(0, len(cells), ACTIVITY_PARTS)]
+    outputs = chain.from_iterable(torch.split(y, request.state[0].shape[-1], dim=-1) for y in ys)
     return tuple(Activity._make([*part, output]) for part, output in zip(parts, outputs, strict=True))
 
 
-def _cell(request: Request) -> Any:
+def _cells(request: Request) -> list[Any]:
+    """Of each layer."""
     hidden, outputs = request.state[1].shape[-1], request.state[0].shape[-1]
-    projects = request.weights[0].weight_hr is not None
-    return _make_cell(request.options, request.x.shape[-1], hidden, outputs, projects, request.noise is not None)
+    rest = hidden, outputs, request.weights[0].weight_hr is not None, request.noise is not None
+    inputs = [request.x.shape[-1], *[request.directions * outputs] * (request.layers - 1)]
+    return [_make_cell(request.options, one, *rest) for one in inputs]
 
 
 @functools.lru_cache(maxsize=256)

@@ -56,14 +56,14 @@ def _forward(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
     require(room == 0 or room >= enough, "LSTM", "the room of a compiled graph", f"0 or at least {enough}", room)
     saved = kernels.allocate_room(request, room)
     outcome = kernels.forward(request, kernels.begin(request), saved if room else None)
-    return outcome.y, list(outcome.state), saved
+    return outcome.ys[0], list(outcome.state), saved
 
 
 @torch.library.register_fake(FORWARD)  # type: ignore[untyped-decorator]
 def _forward_shapes(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
     *call, room = arguments
     request = Call(*call).request()
-    y, state = kernels.allocate_outputs(request)
+    (y,), state = kernels.allocate_outputs(request)
     return y, list(state), kernels.allocate_room(request, room)
 
 
@@ -74,9 +74,9 @@ def _backward(*arguments: Any) -> list[Tensor]:
     run = kernels.begin(request)
     if not saved.numel():
         saved = kernels.allocate_saved(request, run)
-        y = kernels.forward(request, run, saved).y
+        (y,) = kernels.forward(request, run, saved).ys
     dstate = (dh, dc, dgates)[: len(request.state)]
-    found = kernels.backward(run, request.tensors, _needed(request, wanted), y, saved, dy, dstate)
+    found = kernels.backward(run, request.tensors, _needed(request, wanted), [y], saved, dy, dstate)
     return [part for part in found if part is not None]
 
 

@@ -35,7 +35,7 @@ class Request(NamedTuple):
     def tensors(self) -> tuple[Tensor | None, ...]:
         """What the kernels read, in the order of native/bindings/lstm.cpp; all but the locked masks may have gradients.
 
-        x, the state, the start, the weights of each direction and then the masks of each.
+        x, the state, the start, the weights of each sequence and then the masks of each.
         """
         start = self.start or (None,) * len(self.state)
         return self.x, *self.state, *start, *chain.from_iterable(self.weights), *self.locked
@@ -43,14 +43,15 @@ class Request(NamedTuple):
     def with_tensors(self, tensors: Sequence[Any]) -> Self:
         """This request with others in their place, in that order."""
         parts, width = 2 + self.options.gate_recurrence, len(Weights._fields)
+        sequences = (len(tensors) - 1 - 2 * parts) // (width + 1)
         x, *rest = tensors
         state, start, rest = rest[:parts], rest[parts : 2 * parts], rest[2 * parts :]
         return self._replace(
             x=x,
             state=tuple(state),
             start=None if start[0] is None else tuple(start),
-            weights=tuple(Weights(*rest[n * width :][:width]) for n in range(self.directions)),
-            locked=tuple(rest[self.directions * width :]),
+            weights=tuple(Weights(*rest[n * width :][:width]) for n in range(sequences)),
+            locked=tuple(rest[sequences * width :]),
         )
 
     def without_tensors(self) -> Self:
