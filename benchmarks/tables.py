@@ -85,7 +85,7 @@ def _epoch(entry: Mapping[str, Any]) -> list[list[str]]:
     return [row]
 
 
-def _step(entry: Mapping[str, Any]) -> list[list[str]]:
+def _training_step(entry: Mapping[str, Any]) -> list[list[str]]:
     layer = f"its LSTM alone {entry['layer_ms']:.1f} ms"
     return [
         [
@@ -127,7 +127,7 @@ def _demo(entry: Mapping[str, Any]) -> list[list[str]]:
 
 FORECAST_ROWS = {
     "epoch": _epoch,
-    "step": _step,
+    "step": _training_step,
     "memory": _memory,
     "latency": _latency,
     "imports": _imports,
@@ -186,7 +186,7 @@ def _lstm_variants(entries: Mapping[str, Any]) -> list[list[str]]:
 
 def _lstm_figures(entries: Mapping[str, Any]) -> list[list[str]]:
     """One row a figure, with what it is measured against."""
-    makers = {"trace": _trace, "step": _step, "bf16": _bf16, "memory": _lstm_memory, "time": _time}
+    makers = {"trace": _trace, "stacks": _stacks, "step": _step, "bf16": _bf16, "memory": _lstm_memory, "time": _time}
     rows = [["", "Foretell", "beside it", ""]]
     for name, make in makers.items():
         rows += make(entries[name]) if name in entries else []
@@ -197,6 +197,15 @@ def _trace(entry: Mapping[str, Any]) -> list[list[str]]:
     with_gates, without = entry["ms"]["trace"], entry["ms"]["Foretell"]
     beside = f"without {milliseconds(without)}"
     return [["inference with all gates", milliseconds(with_gates), beside, f"{entry['ratio']:.2f} times as long"]]
+
+
+def _stacks(entry: Mapping[str, Any]) -> list[list[str]]:
+    rows = []
+    for question, label in (("infer", "inference"), ("train", "training")):
+        for shape, found in entry[question]["shapes"].items():
+            ours, times = milliseconds(found["ms"]["Foretell"]), f"{found['ratio']:.1f} times as fast"
+            rows.append([f"a stack, {shape.replace(',', ', ')}: {label}", ours, _best(found), times])
+    return rows
 
 
 def _step(entry: Mapping[str, Any]) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """How fast is the layer, beside torch.nn.LSTM and the other peers?
 
-python benchmarks/speed/lstm.py [--only train infer ragged variants trace step bf16 memory time]
+python benchmarks/speed/lstm.py [--only train infer ragged variants trace stacks step bf16 memory time]
 prints tables and writes benchmarks/results/speed-lstm.json; peers that are not installed are named as not run.
 Competitors take turns in one process, each first checked in outputs and gradients against float64: an error
 above `TOLERANCE` ends the program. In training x wants its gradient too, and the gradient of y stands ready.
@@ -48,6 +48,7 @@ SHAPES = (
     Shape(100, 64, 1024, 1024, 1),
 )
 MIDDLE = Shape(100, 32, 64, 128, 2)  # of the variants and of trace
+STACKS = (Shape(1000, 1, 8, 64, 2), Shape(1000, 1, 64, 64, 4), Shape(200, 4, 64, 64, 2))  # small enough for a wave
 MEMORY_SHAPES = (Shape(200, 16, 512, 512, 1), Shape(100, 32, 256, 256, 2), Shape(1000, 64, 128, 128, 1))
 MEMORY_RUNS = 3
 WIDE = 256  # units from which bfloat16 is asked for
@@ -135,6 +136,11 @@ def trace(_: Sequence[Shape]) -> dict[str, Any]:
     return found | {"shape": str(MIDDLE), "errors": errors, "ratio": ratio, "tolerance": tolerance}
 
 
+def stacks(_: Sequence[Shape]) -> dict[str, Any]:
+    """Stacks whose layers run at once, each on a thread, beside the peers."""
+    return {question: beside_peers(question, STACKS) for question in ("train", "infer")}
+
+
 def step(_: Sequence[Shape]) -> dict[str, Any]:
     """One step from Python, B = 1 and I = 8."""
     sizes: dict[str, Any] = {}
@@ -202,6 +208,7 @@ QUESTIONS = {
     "ragged": ragged,
     "variants": variants,
     "trace": trace,
+    "stacks": stacks,
     "step": step,
     "bf16": bf16,
     "memory": memory,
