@@ -49,7 +49,7 @@ def dense(request: Request) -> Request:
 
 
 def _is_dense(request: Request, kind: torch.dtype) -> bool:
-    if request.x.dtype is not kind or request.x.stride(-1) != 1:
+    if request.x.dtype is not kind or request.x.stride()[-1] != 1:
         return False
     for part in chain(request.state, request.start or (), *request.weights, request.locked):
         if part is not None and (part.dtype is not kind or not part.is_contiguous()):
@@ -78,7 +78,8 @@ def begin(request: Request) -> Any:
 def allocate_outputs(request: Request) -> tuple[list[Tensor], State]:
     """Room for what each layer gives, and for the final state."""
     width = request.directions * request.state[0].shape[-1]
-    return [_like(request.x, width) for _ in range(request.layers)], tuple(map(torch.empty_like, request.state))
+    ys = [_like(request.x, width) for _ in request.weights[:: request.directions]]
+    return ys, tuple(map(torch.empty_like, request.state))
 
 
 def allocate_saved(request: Request, run: Any) -> Tensor:
@@ -152,8 +153,8 @@ class Stepper:
         kind = torch.float64 if start[0].dtype == torch.float64 else torch.float32
         self._kind, self.state = kind, _copied(start, kind)
         packed = [_laid_out(layer, kind) for layer in weights]
-        sizes = [(layer.weight_ih.shape[1], *(part.shape[-1] for part in reversed(start[:2]))) for layer in weights]
-        cells = [_make_cell(options, *size, weights[0].weight_hr is not None, False) for size in sizes]
+        inputs, projects = tuple(layer.weight_ih.shape[1] for layer in weights), weights[0].weight_hr is not None
+        cells = _make_cells(options, inputs, start[1].shape[-1], start[0].shape[-1], projects, False)
         make = _core().Stepper64 if kind == torch.float64 else _core().Stepper32
         batch, width = start[0].shape[1:]
         self._outputs = {1: (width,), 2: (batch, width)}
@@ -198,8 +199,8 @@ def _like(x: Tensor, width: int) -> Tensor:
     """As x, packed or [T,B,...], rows or steps first in memory, but `width` wide."""
     if x.dim() == 2:
         return x.new_empty(len(x), width)
-    time, batch = x.shape[:2]
-    if x.stride(0) < x.stride(1):
+    (time, batch, _), (of_time, of_batch, _) = x.shape, x.stride()
+    if of_time < of_batch:
         return x.new_empty(batch, time, width).transpose(0, 1)
     return x.new_empty(time, batch, width)
 
@@ -207,8 +208,8 @@ def _like(x: Tensor, width: int) -> Tensor:
 @constant_in_graphs
 def _room(options: Options, hidden: int, outputs: int, is_double: bool, draws: bool, has_mask: bool) -> int:
     fill = LINE // (8 if is_double else 4)
-    cell = _make_cell(options, 1, -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
-    size: int = _core().Run(is_double, [cell], 1, LINE, 1, None, False, None, 0, 0).saved_size(has_mask)
+    cells = _make_cells(options, (1,), -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
+    size: int = _core().Run(is_double, cells, 1, LINE, 1, None, False, None, 0, 0).saved_size(has_mask)
     return size
 
 
@@ -228,18 +229,26 @@ def _activity(request: Request, cells: Sequence[Tensor], ys: list[Tensor]) -> tu
 def _cells(request: Request) -> list[Any]:
     """Of each layer."""
     hidden, outputs = request.state[1].shape[-1], request.state[0].shape[-1]
-    rest = hidden, outputs, request.weights[0].weight_hr is not None, request.noise is not None
-    inputs = [request.x.shape[-1], *[request.directions * outputs] * (request.layers - 1)]
-    return [_make_cell(request.options, one, *rest) for one in inputs]
+    inputs = (request.x.shape[-1],) + (request.directions * outputs,) * (request.layers - 1)
+    projects = request.weights[0].weight_hr is not None
+    return _make_cells(request.options, inputs, hidden, outputs, projects, request.noise is not None)
 
 
 @functools.lru_cache(maxsize=256)
-def _make_cell(options: Options, inputs: int, hidden: int, outputs: int, projects: bool, draws: bool) -> Any:
-    cell = _core().Cell()
+def _make_cells(
+    options: Options, inputs: tuple[int, ...], hidden: int, outputs: int, projects: bool, draws: bool
+) -> list[Any]:
+    """One for each layer, by the width of its inputs."""
+    cells = [_core().Cell() for _ in inputs]
+    for cell, width in zip(cells, inputs, strict=True):
+        _describe(cell, options, width, hidden, outputs)
+        cell.projection, cell.draws = projects, draws
+    return cells
+
+
+def _describe(cell: Any, options: Options, inputs: int, hidden: int, outputs: int) -> None:
     cell.inputs, cell.hidden, cell.outputs = inputs, hidden, outputs
     for name in ("input_gate", "forget_gate", "output_gate", "coupled", "input_activation", "output_activation"):
         setattr(cell, name, getattr(options, name))
     for name in ("peepholes", "gate_recurrence", "layer_norm", "zoneout_h", "zoneout_c"):
         setattr(cell, name, getattr(options, name))
-    cell.projection, cell.draws = projects, draws
-    return cell
