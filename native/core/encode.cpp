@@ -2,23 +2,19 @@
 #include "foretell/encode.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "arena.h"
-#include "foretell/threads.h"
+#include "deal.h"
 
 namespace foretell {
 namespace {
 
-// Calls work(part, the thread's scratch) for every part.
+// Calls each(part, the thread's scratch) for every part.
 template <class Real, class Function>
-void deal(Index parts, Index scratch, double work, int threads, const Function& each) {
+void deal_with_scratch(Index parts, Index scratch, double work, int threads, const Function& each) {
   const int workers = work < too_little ? 1 : int(std::clamp<Index>(threads, 1, parts));
   auto* own = reinterpret_cast<Real*>(Arena::of_thread().reserve(workers * scratch * sizeof(Real)));
-  std::atomic<Index> next = 0;
-  parallel(workers, [&](int worker, int) {
-    for (Index part = next++; part < parts; part = next++) each(part, own + worker * scratch);
-  });
+  deal(parts, workers, [&](Index part, int worker) { each(part, own + worker * scratch); });
   Arena::of_thread().shrink();
 }
 
@@ -30,8 +26,8 @@ template <class Real>
 void encode(const Encoding<Real>& call, int threads) {
   const EncodeKernels<Real>& run = *kernels<Real>().encode;
   const Index panels = (call.rows + run.panel_rows - 1) / run.panel_rows;
-  deal<Real>(panels, run.scratch(call), work_of(call.rows, call.inputs.count, call.outputs), threads,
-             [&](Index panel, Real* own) { run.run(call, panel, own); });
+  deal_with_scratch<Real>(panels, run.scratch(call), work_of(call.rows, call.inputs.count, call.outputs), threads,
+                          [&](Index panel, Real* own) { run.run(call, panel, own); });
 }
 
 template <class Real>
@@ -41,10 +37,11 @@ void encode_backward(const EncodingGradient<Real>& call, int threads) {
   constexpr Index most = 128;  // inputs of a part: those of a chunk of rows stay in the cache
   const Index inputs = call.inputs.count;
   const Index parts = std::max((inputs + most - 1) / most, std::min<Index>(threads, inputs));
-  deal<Real>(parts, run.backward_scratch(call, inputs / parts + 1), work_of(call.rows, inputs, call.outputs), threads,
-             [&](Index part, Real* own) {
-               run.backward(call, inputs * part / parts, inputs * (part + 1) / parts, own);
-             });
+  const double work = work_of(call.rows, inputs, call.outputs);
+  deal_with_scratch<Real>(parts, run.backward_scratch(call, inputs / parts + 1), work, threads,
+                          [&](Index part, Real* own) {
+                            run.backward(call, inputs * part / parts, inputs * (part + 1) / parts, own);
+                          });
 }
 
 template void encode(const Encoding<float>&, int);

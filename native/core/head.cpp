@@ -2,11 +2,10 @@
 #include "foretell/head.h"
 
 #include <algorithm>
-#include <atomic>
 #include <vector>
 
 #include "arena.h"
-#include "foretell/threads.h"
+#include "deal.h"
 
 namespace foretell {
 namespace {
@@ -43,11 +42,8 @@ LossAndCount head_loss(const HeadLoss<Real>& call, int threads) {
   const auto scale = Real(2 / (double(call.quantiles) * std::max(count, 1.0)));
   double loss = 0;
   run.prepare(call, shared);
-  std::atomic<Index> next = 0;
-  parallel(workers, [&](int worker, int) {
-    for (Index group = next++; group < size.groups; group = next++) {
-      run.run(call, shared, scale, group, partials + group * size.partial, own + worker * size.own);
-    }
+  deal(size.groups, workers, [&](Index group, int worker) {
+    run.run(call, shared, scale, group, partials + group * size.partial, own + worker * size.own);
   });
   loss = run.finish(call, partials);
   Arena::of_thread().shrink();

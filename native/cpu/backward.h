@@ -5,48 +5,39 @@
 // their numbers, whoever does it, so their bits do not depend on the number of threads.
 #pragma once
 
-#include "activations.h"
+#include "cell_gradients.h"
 #include "foretell/threads.h"
 #include "pack.h"
-#include "run.h"
 #include "transposed.h"
-#include "weight_gradients.h"
 
 namespace foretell::FORETELL_VARIANT {
 
-// Pairs in a chunk, about: as many as so many bytes of gates have, within these limits.
-constexpr Index gate_bytes = 1 << 20, least_pairs = 256, most_pairs = 1024;
 constexpr Index deep_blocks = 16;  // unit blocks of a panel that are used on all rows while in L2; a whole chain
 
 template <class Real>
-class BackwardRun : Run<Real> {
-  using Base = Run<Real>;
-  using Base::at, Base::cell, Base::computed, Base::f, Base::only, Base::pairs, Base::share, Base::team, Base::V;
-  using Base::units, Base::zoneout;
+class BackwardRun : CellGradients<Real> {
+  using Base = CellGradients<Real>;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::share, Base::team, Base::units, Base::V;
+  using Base::b, Base::base, Base::chunk, Base::chunk_pairs, Base::chunks, Base::now, Base::outputs, Base::placed;
+  using Base::dc, Base::dgates_before, Base::dh, Base::dout, Base::peephole;
 
  public:
   BackwardRun(const Backward<Real>& b, Scratch<Real> scratch, const Team& team)
-      : Base(b.forward, team, nullptr), b(b), chunk(chunk_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
-        depth(at.J * at.width), inputs(ceil_div(at.I, V)), outputs(at.output_blocks()),
-        seen_blocks(ceil_div(at.recurrent, V)), weights(cell, b.dweights, team, chunk_pairs) {
+      : Base(b, team), depth(at.J * at.width), inputs(ceil_div(at.I, V)), seen_blocks(ceil_div(at.recurrent, V)),
+        weights(cell, b.dweights, team, chunk_pairs) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     Base::take_states(shared);
-    dh = shared.take(batch * outputs * V);
-    dc = shared.take(batch * at.J * V);
+    Base::take_cells(shared);
     has_seen = f.hidden_mask || cell.gate_recurrence;
     dseen = shared.take(has_seen ? batch * seen_blocks * V : 0);
     // Layer norm stands between the gates and what they saw of h, but not of the gates.
     has_both = cell.layer_norm && cell.gate_recurrence;
     dseen_gates = shared.take(has_both ? batch * seen_blocks * V : 0);
-    dgates_before = shared.take(cell.gate_recurrence ? batch * at.gates * at.H + V : 0);
-    dout = shared.take(cell.projection ? batch * at.J * V : 0);
     direct = shared.take(cell.projection ? batch * outputs * V : 0);
-    peephole = shared.take(cell.peepholes ? at.J * 3 * V : 0);
     recurrent_t = shared.take(depth * seen_blocks * V);
     input_t = shared.take(b.dx.data ? depth * inputs * V : 0);
     projection_t = shared.take(cell.projection ? at.R * at.J * V : 0);
-    for (Chunk<Real>& part : chunks) part.take(shared, cell, chunk_pairs);
     weights.take_shared(shared);
     size.shared = shared.taken();
     zeros = own.take(max_vectors * V);
@@ -86,12 +77,6 @@ class BackwardRun : Run<Real> {
   ScratchSize size;
 
  private:
-  static Index chunk_steps(const Forward<Real>& f) {
-    const Layout<Real> at(f.cell);
-    const Index pairs = smaller(most_pairs, larger(least_pairs, gate_bytes / Index(at.J * at.width * sizeof(Real))));
-    return larger(1, smaller(f.rows.time, pairs / larger(1, f.rows.batch)));
-  }
-
   void wait() const {
     if (team.barrier) team.barrier->wait();
   }
@@ -183,8 +168,8 @@ class BackwardRun : Run<Real> {
     }
     if (cell.projection) project_back(count);
     for (Index n = 0; n < count; ++n) {
-      if (cell.layer_norm) differentiate_normed(rows[n]);
-      else for (Index j = share.first_block; j < share.last_block; ++j) differentiate_cell(rows[n], j);
+      if (cell.layer_norm) Base::differentiate_normed(rows[n]);
+      else for (Index j = share.first_block; j < share.last_block; ++j) Base::differentiate_cell(rows[n], j);
     }
     if (team.split == Split::units) wait();
     recur_back(count, t & 1);
@@ -194,28 +179,11 @@ class BackwardRun : Run<Real> {
     }
   }
 
-  Vec<Real> load_dy(const RowAt<Real>& row, Index j) const {
-    if (!b.dy.data) return Vec<Real>{};
-    return load(pairs.at(b.dy, row.step, row.row) + j * V, int(smaller(V, at.R - j * V)));
-  }
-
-  // The gradient of the output before zoneout; what zoneout hands straight on stays in `kept`.
-  Vec<Real> unzone_h(const RowAt<Real>& row, Index j, Real* kept) const {
-    const Vec<Real> total = load_dy(row, j) + load(dh + (row.row * outputs + j) * V);
-    if (!zoneout.of_h()) {
-      store(kept, Vec<Real>{});
-      return total;
-    }
-    const Vec<Real> keep = zoneout.keep_h(j, row.number);
-    store(kept, keep * total);
-    return (all(Real(1)) - keep) * total;
-  }
-
   void project_back(Index count) {
     for (Index n = 0; n < count; ++n) {
       const RowAt<Real>& row = rows[n];
       for (Index j = 0; j < outputs; ++j) {
-        const Vec<Real> value = unzone_h(row, j, direct + (row.row * outputs + j) * V);
+        const Vec<Real> value = Base::unzone_h(row, j, direct + (row.row * outputs + j) * V);
         store(dh + (row.row * outputs + j) * V, value);
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
         store(now->h + (first * chunk_pairs + (row.number - base) * vectors + (j - first)) * V, value);
@@ -241,144 +209,6 @@ class BackwardRun : Run<Real> {
       for (Index j = 0; j < outputs; ++j) {
         const Index where = (rows[n].row * outputs + j) * V;
         store(dh + where, load(direct + where));
-      }
-    }
-  }
-
-  // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
-  Vec<Real> output_gradient(const RowAt<Real>& row, Index j) const {
-    if (cell.projection) return load(dout + (row.row * at.J + j) * V);
-    return unzone_h(row, j, dh + (row.row * outputs + j) * V);
-  }
-
-  const Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
-  Real* placed(Real* buffer, Index j, const RowAt<Real>& row) const {
-    return buffer + (j * chunk_pairs + row.number - base) * at.width;
-  }
-  Vec<Real> fresh(Index j, const RowAt<Real>& row) const {
-    return load((computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + row.number) * V);
-  }
-
-  void differentiate_cell(const RowAt<Real>& row, Index j) {
-    const Vec<Real> one = all(Real(1)), dout = output_gradient(row, j);
-    const Vec<Real> o = at.block[3] < 0 ? one : load(gates(j, row.number) + at.block[3] * V);
-    Vec<Real> u = fresh(j, row), slope = one;
-    if (cell.output_activation) {
-      u = tanh<Real>(u);
-      slope = one - u * u;
-    }
-    differentiate_gates(row, j, dout * u, dout * o * slope);
-  }
-
-  // From the gradients of o and, through the output alone, of the fresh cell to those of all before activation.
-  void differentiate_gates(const RowAt<Real>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
-    const Real* memory = gates(j, row.number);
-    const Vec<Real> one = all(Real(1));
-    const auto value = [&](int part) { return at.block[part] < 0 ? one : load(memory + at.block[part] * V); };
-    const Vec<Real> i = value(0), g = value(2), o = value(3);
-    const Vec<Real> fg = cell.coupled ? one - i : value(1);
-    const Vec<Real> before = load(row.c_before + j * row.c_stride);
-    const Vec<Real> zero{};
-    const Real* p = cell.peepholes ? peephole + j * 3 * V : nullptr;
-    Real* cell_gradient = dc + (row.row * at.J + j) * V;
-    Vec<Real> dc_after = load(cell_gradient), dc_before{};
-    if (zoneout.of_c()) {
-      const Vec<Real> keep_c = zoneout.keep_c(j, row.number);
-      dc_before = keep_c * dc_after;
-      dc_after = (one - keep_c) * dc_after;
-    }
-    dfresh += dc_after;
-    if (at.block[3] >= 0) {
-      if (cell.gate_recurrence) d_o += load_gate(row, j, 3);
-      d_o = d_o * o * (one - o);
-      if (p) dfresh = fma(load(p + 2 * V), d_o, dfresh);
-    }
-    Vec<Real> di = dfresh * g, df = dfresh * before, dg = dfresh * i;
-    if (cell.coupled) di -= df;
-    if (cell.gate_recurrence && at.gate[0] >= 0) di += load_gate(row, j, 0);
-    if (cell.gate_recurrence && at.gate[1] >= 0) df += load_gate(row, j, 1);
-    di = at.block[0] < 0 ? zero : di * i * (one - i);
-    df = at.block[1] < 0 ? zero : df * fg * (one - fg);
-    if (cell.input_activation) dg *= one - g * g;
-    dc_before = fma(dfresh, fg, dc_before);
-    if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
-    const Vec<Real> gradients[4] = {di, df, dg, d_o};
-    Real* to = placed(now->gates, j, row);
-    // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
-    for (int part = 0; part < 4; ++part) {
-      if (at.block[part] >= 0) store(to + at.block[part] * V, only(gradients[part], at.units(j)));
-    }
-    store(cell_gradient, only(dc_before, at.units(j)));
-  }
-
-  Vec<Real> load_gate(const RowAt<Real>& row, Index j, int part) const {
-    return load(dgates_before + (row.row * at.gates + at.gate[part]) * at.H + j * V, at.units(j));
-  }
-
-  void differentiate_normed(const RowAt<Real>& row) {
-    const Index local = row.number - base;
-    const Vec<Real> one = all(Real(1));
-    for (Index j = 0; j < at.J; ++j) {
-      const Vec<Real> dout = output_gradient(row, j);
-      const Index where = (j * computed.pairs + row.number) * V;
-      const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
-      const Vec<Real> bias = f.weights.bias_c ? load(f.weights.bias_c + j * V, at.units(j)) : Vec<Real>{};
-      Vec<Real> u = fma(load(computed.normed_c + where), gain, bias), slope = one;
-      if (cell.output_activation) {
-        u = tanh<Real>(u);
-        slope = one - u * u;
-      }
-      const Vec<Real> o = at.block[3] < 0 ? one : load(gates(j, row.number) + at.block[3] * V);
-      store(now->u + (j * chunk_pairs + local) * V, only(dout * o * slope, at.units(j)));
-      if (at.block[3] >= 0) store(placed(now->gates, j, row) + at.block[3] * V, dout * u);  // of o, for below
-    }
-    const Means of_c = norm_means(now->u + local * V, chunk_pairs * V, computed.normed_c + row.number * V,
-                                  computed.pairs * V, f.weights.norm_c, 1);
-    for (Index j = 0; j < at.J; ++j) {
-      const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
-      const Vec<Real> normed = load(computed.normed_c + (j * computed.pairs + row.number) * V);
-      const Vec<Real> du = load(now->u + (j * chunk_pairs + local) * V) * gain;
-      const Vec<Real> dfresh = unnormalise(du, normed, of_c, computed.spread_c[row.number]);
-      const Vec<Real> d_o = at.block[3] < 0 ? one : load(placed(now->gates, j, row) + at.block[3] * V);
-      differentiate_gates(row, j, d_o, dfresh);
-    }
-    unnormalise_gates(row, now->gates_x, computed.normed_x, f.weights.norm_ih, computed.spread_x[row.number]);
-    unnormalise_gates(row, now->gates_h, computed.normed_h, f.weights.norm_hh, computed.spread_h[row.number]);
-  }
-
-  // With d the gradient of y = gain * normed: the means over a row of gain d and of gain d normed.
-  struct Means {
-    Real plain, normed;
-  };
-
-  Means norm_means(const Real* gradient, Index stride, const Real* normed, Index normed_stride, const Real* gain,
-                   int vectors) const {
-    Vec<Real> plain{}, product{};
-    for (Index j = 0; j < at.J; ++j) {
-      for (int v = 0; v < vectors; ++v) {
-        const Vec<Real> d = load(gradient + j * stride + v * V) * load(gain + v * at.H + j * V, at.units(j));
-        plain += d;
-        product = fma(d, load(normed + j * normed_stride + v * V), product);
-      }
-    }
-    const Real count = Real(at.H * vectors);
-    return {sum<Real>(plain) / count, sum<Real>(product) / count};
-  }
-
-  static Vec<Real> unnormalise(Vec<Real> d, Vec<Real> normed, Means means, Real spread) {
-    return (d - all(means.plain) - normed * all(means.normed)) * all(spread);
-  }
-
-  void unnormalise_gates(const RowAt<Real>& row, Real* to, const Real* normed, const Real* gain, Real spread) const {
-    const Real* d = now->gates + (row.number - base) * at.width;
-    const Real* x = normed + row.number * at.width;
-    const Means means = norm_means(d, chunk_pairs * at.width, x, computed.pairs * at.width, gain, at.blocks);
-    for (Index j = 0; j < at.J; ++j) {
-      for (int v = 0; v < at.blocks; ++v) {
-        const Vec<Real> scaled =
-            load(d + j * chunk_pairs * at.width + v * V) * load(gain + v * at.H + j * V, at.units(j));
-        const Vec<Real> value = unnormalise(scaled, load(x + j * computed.pairs * at.width + v * V), means, spread);
-        store(placed(to, j, row) + v * V, only(value, at.units(j)));
       }
     }
   }
@@ -517,17 +347,12 @@ class BackwardRun : Run<Real> {
     }
   }
 
-  const Backward<Real>& b;
-  const Index chunk, chunk_pairs;  // steps, pairs at most
-  const Index depth;               // numbers in a row of gates, padding included
-  const Index inputs, outputs, seen_blocks;
+  const Index depth;  // numbers in a row of gates, padding included
+  const Index inputs, seen_blocks;
   WeightGradients<Real> weights;
-  Chunk<Real> chunks[2];
-  Chunk<Real>* now = chunks;
-  Index base = 0;  // the number of the chunk's first pair
   bool has_seen, has_both;
-  Real *dh, *dc, *dseen, *dseen_gates, *dgates_before, *dout, *direct;
-  Real *peephole, *recurrent_t, *input_t, *projection_t, *zeros, *tile;
+  Real *dseen, *dseen_gates, *direct;
+  Real *recurrent_t, *input_t, *projection_t, *zeros, *tile;
   RowAt<Real>* rows;
 };
 

@@ -221,7 +221,7 @@ int main(int count, char** arguments) {
   const Index cases = count > 1 ? std::atoi(arguments[1]) : 100;
   philox_has_known_answers();
   for (Index number = 0; number < cases; ++number) check_case(draw_case(number));
-  // More work than the start of a thread is worth, by the arithmetic of core/lstm.cpp.  A hidden mask lets rows alone
+  // More work than the start of a thread is worth, by the arithmetic of core/plan.h.  A hidden mask lets rows alone
   // be divided, and one row its units alone; the gates of 2070 pairs of doubles want two chunks, which members whose
   // rows end at different steps begin at different times.
   check_plans<float>({20, 9, 5, 64}, {"hidden mask", "peepholes"});
