@@ -73,6 +73,9 @@ class Run {
   Index saved_size(bool has_mask) const {
     return is_double_ ? saved_size_as<double>(has_mask) : saved_size_as<float>(has_mask);
   }
+  bool is_at_once(int threads) const {
+    return is_double_ ? is_at_once_as<double>(threads) : is_at_once_as<float>(threads);
+  }
   void forward(nb::handle given, nb::handle y, nb::handle final, nb::handle saved, nb::handle activity,
                int threads) const {
     if (is_double_) forward_as<double>(given, y, final, saved, activity, threads);
@@ -120,6 +123,13 @@ class Run {
     foretell::Forward<Real> layer = described<Real>(0);
     layer.hidden_mask = has_mask ? &some : nullptr;
     return foretell::kernels<Real>().saved_size(layer);
+  }
+
+  template <class Real>
+  bool is_at_once_as(int threads) const {
+    std::vector<foretell::Forward<Real>> layers;
+    for (int s = 0; s < sequences_; ++s) layers.push_back(described<Real>(s));
+    return directions_ == 1 && foretell::run_at_once(layers.data(), sequences_, threads);
   }
 
   template <class Real>
@@ -239,6 +249,7 @@ void bind_lstm(nb::module_& module) {
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
            nb::arg(), nb::arg())
       .def("saved_size", &Run::saved_size)
+      .def("is_at_once", &Run::is_at_once)
       .def("forward", &Run::forward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
       .def("backward", &Run::backward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg());

@@ -167,9 +167,16 @@ void backward(const Backward<Real>* layers, int count, int directions, int threa
   run_stack(layers, count, directions, threads, [=](int n) { return count - 1 - n; });
 }
 
+template <class Real>
+bool run_at_once(const Forward<Real>* layers, int count, int threads) {
+  return makes_wave(layers, count, threads);
+}
+
 template void forward(const Forward<float>*, int, int, int);
 template void forward(const Forward<double>*, int, int, int);
 template void backward(const Backward<float>*, int, int, int);
 template void backward(const Backward<double>*, int, int, int);
+template bool run_at_once(const Forward<float>*, int, int);
+template bool run_at_once(const Forward<double>*, int, int);
 
 }  // namespace foretell

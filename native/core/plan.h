@@ -80,7 +80,8 @@ inline Index slice_of(Index time) { return std::max<Index>(4, time / 32); }
 template <class Real, template <class> class Pass>
 bool makes_wave(const Pass<Real>* layers, int count, int threads) {
   if (threads <= 1 || count <= 1) return false;
-  constexpr double near = 0.75 * (1 << 20), sharing = 32000;  // bytes of weights; multiply-adds a step; both measured
+  constexpr double near = 0.75 * (1 << 20);  // bytes of weights that stay in a core's cache beside all else
+  constexpr double sharing = 32000;          // multiply-adds that one core does in what a step loses if shared, .4 us
   const double time = double(forward_of(layers[0]).rows.time);
   const int workers = std::min(count, threads);
   std::vector<double> of_worker(workers);
@@ -96,7 +97,8 @@ bool makes_wave(const Pass<Real>* layers, int count, int threads) {
     of_worker[n % workers] += work;
   }
   const double before_all_run = double(workers - 1) * double(slice_of(Index(time))) / time * all / count;
-  return all > 2 * too_little && *std::ranges::max_element(of_worker) + before_all_run < shared;
+  const bool is_worth_threads = all > 2 * too_little;
+  return is_worth_threads && *std::ranges::max_element(of_worker) + before_all_run < shared;
 }
 
 }  // namespace foretell

@@ -8,7 +8,7 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-// Pairs in a chunk, about: as many as so many bytes of gates have, within these limits.
+// A chunk has about so many bytes of gates' gradients, and within limits so many pairs.
 constexpr Index gate_bytes = 1 << 20, least_pairs = 256, most_pairs = 1024;
 
 template <class Real>
@@ -18,7 +18,7 @@ class CellGradients : protected Run<Real> {
   using Base::at, Base::cell, Base::computed, Base::f, Base::only, Base::pairs, Base::V, Base::zoneout;
 
   CellGradients(const Backward<Real>& b, const Team& team)
-      : Base(b.forward, team, nullptr), b(b), chunk(chunk_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
+      : Base(b.forward, team, nullptr), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
         outputs(at.output_blocks()) {}
 
   void take_cells(Parts<Real>& shared) {
@@ -187,7 +187,8 @@ class CellGradients : protected Run<Real> {
   }
 
  private:
-  static Index chunk_steps(const Forward<Real>& f) {
+  // The steps whose gradients make one product.
+  static Index product_steps(const Forward<Real>& f) {
     const Layout<Real> at(f.cell);
     const Index pairs = smaller(most_pairs, larger(least_pairs, gate_bytes / Index(at.J * at.width * sizeof(Real))));
     return larger(1, smaller(f.rows.time, pairs / larger(1, f.rows.batch)));

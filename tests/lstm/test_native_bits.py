@@ -194,6 +194,16 @@ def test_layers_at_once_are_layers_one_by_one(settings, dtype, on_threads, monke
     assert same((traced.layers, traced.state), (expected.layers, expected.state))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_is_rounded_after_every_layer_of_any_stack(dtype, on_threads):
+    torch.manual_seed(0)
+    layer = LSTM(8, 24, 3, dtype=dtype)
+    x = torch.randn(500, 3, 8, dtype=dtype)
+    members = torch.func.vmap(lambda one: layer(one)[0])(x[None])
+    with torch.no_grad():
+        assert same(on_threads(2, lambda: layer(x)[0]), members[0])
+
+
 def test_the_same_call_twice_is_the_same(large, on_threads):
     layer, x = large()
     x.requires_grad_()

@@ -154,4 +154,8 @@ void forward(const Forward<Real>* layers, int count, int directions, int threads
 template <class Real>
 void backward(const Backward<Real>* layers, int count, int directions, int threads);
 
+// Would these layers, of one direction, run at once, each on one thread?  Then they need the memory of all at once.
+template <class Real>
+bool run_at_once(const Forward<Real>* layers, int count, int threads);
+
 }  // namespace foretell

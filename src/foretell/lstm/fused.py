@@ -17,12 +17,16 @@ from foretell.lstm.transforms import is_transformed
 
 
 def runs_whole(request: Request) -> bool:
-    """Is this one call: one layer, or several with nothing between them, each of which learns if one does?"""
+    """Is this one call: one layer, or a stack of small ones that run at once?"""
     if request.layers == 1:
         return True
     if request.directions > 1 or request.dropout or request.options.residual or is_transformed():
         return False
-    return not needs_gradients(request) or all(weights.weight_ih.requires_grad for weights in request.weights)
+    if request.x.dtype not in (torch.float32, torch.float64):  # others are rounded after every layer
+        return False
+    if needs_gradients(request) and not all(weights.weight_ih.requires_grad for weights in request.weights):
+        return False  # autograd spares itself the layers below the first that learns
+    return kernels.run_at_once(request)
 
 
 def run(request: Request) -> Answer:
@@ -32,7 +36,7 @@ def run(request: Request) -> Answer:
     if is_transformed():
         answer = library.run(request, saves=needs_gradients(request))
     elif needs_gradients(request):
-        y, *state = _Layer.apply(request, *request.tensors)  # type: ignore[no-untyped-call]
+        y, *state = _Run.apply(request, *request.tensors)  # type: ignore[no-untyped-call]
         answer = Answer(y, tuple(state))
     else:
         outcome = kernels.forward(request, kernels.begin(request), saved=None)
@@ -47,7 +51,7 @@ def needs_gradients(request: Request) -> bool:
     return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in request.tensors)
 
 
-class _Layer(torch.autograd.Function):
+class _Run(torch.autograd.Function):
     """(request, its tensors) -> y of the last layer and the final state."""
 
     @staticmethod
@@ -56,7 +60,7 @@ class _Layer(torch.autograd.Function):
         ys, state, saved, _ = kernels.forward(request, ctx.run, kernels.allocate_saved(request, ctx.run))
         # The first two are the run's own matter; saved, they cannot be changed in place unnoticed.
         ctx.save_for_backward(request.lengths, request.reset, saved, *ys, *tensors)
-        ctx.sequences, ctx.layers = len(request.weights), request.layers
+        ctx.masks, ctx.layers = len(request.locked), request.layers
         ctx.set_materialize_grads(False)
         return ys[-1], *state
 
@@ -64,13 +68,12 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor | None, *dstate: Tensor | None) -> tuple[Any, ...]:
         _, _, saved, *rest = ctx.saved_tensors
         ys, tensors = rest[: ctx.layers], rest[ctx.layers :]
-        masks = ctx.sequences
-        needed = ctx.needs_input_grad[1:-masks]
+        needed = ctx.needs_input_grad[1 : -ctx.masks]
         if torch.is_grad_enabled():
             found = _differentiate(ctx.request, tensors, needed, (dy, *dstate))
         else:
             found = kernels.backward(ctx.run, tensors, needed, ys, saved, dy, dstate)
-        return None, *found, *[None] * masks
+        return None, *found, *[None] * ctx.masks
 
 
 def _differentiate(

@@ -75,6 +75,15 @@ def begin(request: Request) -> Any:
     )
 
 
+def run_at_once(request: Request) -> bool:
+    """Would the layers of this stack, in one direction, run at once, each on a thread?
+
+    They then need the memory of all at once, which is worth it for small layers alone.
+    """
+    at_once: bool = begin(dense(request)).is_at_once(torch.get_num_threads())
+    return at_once
+
+
 def allocate_outputs(request: Request) -> tuple[list[Tensor], State]:
     """Room for what each layer gives, and for the final state."""
     width = request.directions * request.state[0].shape[-1]
@@ -89,7 +98,7 @@ def allocate_saved(request: Request, run: Any) -> Tensor:
 
 
 def allocate_room(request: Request, room: int) -> Tensor:
-    """As `allocate_saved`, but by `room_of_pairs`, for any lengths; memory that nobody writes to costs nothing."""
+    """As `allocate_saved`, for one layer, by `room_of_pairs`, for any lengths; what nobody writes to costs nothing."""
     pairs = request.time * request.batch
     return request.x.new_empty(request.directions, (pairs + LINE - 1) // LINE * room)
 

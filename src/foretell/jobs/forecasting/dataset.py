@@ -101,7 +101,7 @@ class Dataset:
 
 
 def _lines(table: Tensor, rows: Tensor) -> Tensor:
-    """[N,F] at rows [T,B] -> [T,B,F], four times as fast as indexing."""
+    """[N,F] at rows [..,T,B] -> [..,T,B,F], four times as fast as indexing."""
     return table.index_select(0, rows.flatten()).view(*rows.shape, table.shape[1])
 
 

@@ -21,7 +21,7 @@ STRANGER = 0.5  # share of tracks trained without their identity: a new series h
 WARM_UP = 256  # steps that bring a fresh state up to the validation rows
 VALIDATION_STEPS = 200_000  # about the most that one validation reads
 TRACKS_AT_ONCE = 64
-GATHERED = 1 << 16  # steps, about, that are gathered from the data at once
+GATHERED = 1 << 17  # rows, about, that are gathered from the data at once
 MANY_CHUNKS = 150  # an epoch of more is cut into fewer, longer ones
 SKIP_RATE = 0.3  # the linear skip starts at its solution and need not move far
 
@@ -72,7 +72,7 @@ class ForecastTask:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """In the order of the chunks, gathered many at once: one alone costs more in calls than in numbers."""
         found = chunks(self.lengths, self.lanes, self.time, np.random.default_rng((self.seed, epoch)))
-        at_once = max(1, GATHERED // (self.lanes * self.time))
+        at_once = max(1, GATHERED // (self.lanes * (self.data.context + self.time + self.data.horizon)))
         for begin in range(0, len(found.sequence), at_once):
             part = slice(begin, begin + at_once)
             sequence = found.sequence[part]
