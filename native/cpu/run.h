@@ -6,7 +6,7 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr Index chunk_bytes = 1 << 17;  // of gates
+constexpr Index chunk_bytes = 1 << 20;  // of gates, at most
 constexpr Index chunk_rows = 96;        // at least
 constexpr Index few_rows = 2;           // which leave the processor waiting, for weights and for each other
 
@@ -88,10 +88,12 @@ class Run {
     return value;
   }
 
-  // The steps whose gates are computed together.
+  // The steps whose gates are computed together: about as many bytes of gates as of weights, which are read once for
+  // all of them, for the fewer there are the nearer they stay.
   static Index chunk_steps(const Forward<Real>& f) {
     const Layout<Real> at(f.cell);
-    const Index rows = larger(chunk_rows, chunk_bytes / Index(at.J * at.width * sizeof(Real)));
+    const Index most = chunk_bytes / Index(at.J * at.width * sizeof(Real));
+    const Index rows = larger(chunk_rows, smaller(at.I + at.recurrent, most));
     return larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
   }
 
