@@ -73,8 +73,8 @@ class Run {
   Index saved_size(bool has_mask) const {
     return is_double_ ? saved_size_as<double>(has_mask) : saved_size_as<float>(has_mask);
   }
-  bool is_at_once(int threads) const {
-    return is_double_ ? is_at_once_as<double>(threads) : is_at_once_as<float>(threads);
+  bool runs_at_once(int threads) const {
+    return is_double_ ? runs_at_once_as<double>(threads) : runs_at_once_as<float>(threads);
   }
   void forward(nb::handle given, nb::handle y, nb::handle final, nb::handle saved, nb::handle activity,
                int threads) const {
@@ -126,10 +126,10 @@ class Run {
   }
 
   template <class Real>
-  bool is_at_once_as(int threads) const {
+  bool runs_at_once_as(int threads) const {
     std::vector<foretell::Forward<Real>> layers;
     for (int s = 0; s < sequences_; ++s) layers.push_back(described<Real>(s));
-    return directions_ == 1 && foretell::run_at_once(layers.data(), sequences_, threads);
+    return directions_ == 1 && foretell::runs_at_once(layers.data(), sequences_, threads);
   }
 
   template <class Real>
@@ -249,7 +249,7 @@ void bind_lstm(nb::module_& module) {
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
            nb::arg(), nb::arg())
       .def("saved_size", &Run::saved_size)
-      .def("is_at_once", &Run::is_at_once)
+      .def("runs_at_once", &Run::runs_at_once)
       .def("forward", &Run::forward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
       .def("backward", &Run::backward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg());

@@ -168,7 +168,7 @@ void backward(const Backward<Real>* layers, int count, int directions, int threa
 }
 
 template <class Real>
-bool run_at_once(const Forward<Real>* layers, int count, int threads) {
+bool runs_at_once(const Forward<Real>* layers, int count, int threads) {
   return makes_wave(layers, count, threads);
 }
 
@@ -176,7 +176,7 @@ template void forward(const Forward<float>*, int, int, int);
 template void forward(const Forward<double>*, int, int, int);
 template void backward(const Backward<float>*, int, int, int);
 template void backward(const Backward<double>*, int, int, int);
-template bool run_at_once(const Forward<float>*, int, int);
-template bool run_at_once(const Forward<double>*, int, int);
+template bool runs_at_once(const Forward<float>*, int, int);
+template bool runs_at_once(const Forward<double>*, int, int);
 
 }  // namespace foretell

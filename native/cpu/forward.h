@@ -22,7 +22,7 @@ class ForwardRun : Run<Real> {
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(chunk_of(f, team)), is_plain(asks_little(f)) {
+      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f, team)), is_plain(asks_little(f)) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     if (!f.saved) shared.take(computed.size);
@@ -62,11 +62,6 @@ class ForwardRun : Run<Real> {
   ScratchSize size;
 
  private:
-  static Index chunk_of(const Forward<Real>& f, const Team& team) {
-    const Index most = Base::chunk_steps(f);
-    return team.wave.slice ? smaller(team.wave.slice, most) : most;
-  }
-
   Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
   Real* normed(Real* buffer, Index j, Index number) const {
     return buffer + (j * computed.pairs + number) * at.width;

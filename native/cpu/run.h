@@ -41,7 +41,7 @@ class Run {
         units{share.first_block * V, team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V),
               smaller(at.H, share.last_block * V)},
         computed(cell, f.hidden_mask != nullptr, f.saved != nullptr,
-                 f.saved ? f.rows.first[f.rows.time] : chunk_steps(f) * f.rows.batch, f.saved ? f.saved : scratch),
+                 f.saved ? f.rows.first[f.rows.time] : chunk_steps(f, team) * f.rows.batch, f.saved ? f.saved : scratch),
         zoneout(f, computed.kept, computed.pairs) {}
 
   void take_states(Parts<Real>& parts) {
@@ -90,11 +90,12 @@ class Run {
 
   // The steps whose gates are computed together: about as many bytes of gates as of weights, which are read once for
   // all of them, for the fewer there are the nearer they stay.
-  static Index chunk_steps(const Forward<Real>& f) {
+  static Index chunk_steps(const Forward<Real>& f, const Team& team) {
     const Layout<Real> at(f.cell);
     const Index most = chunk_bytes / Index(at.J * at.width * sizeof(Real));
     const Index rows = larger(chunk_rows, smaller(at.I + at.recurrent, most));
-    return larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
+    const Index steps = larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
+    return team.wave.slice ? smaller(team.wave.slice, steps) : steps;
   }
 
   // A dense [B,H] state of this member's rows and units as blocks [J][B][V].

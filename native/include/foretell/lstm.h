@@ -156,6 +156,6 @@ void backward(const Backward<Real>* layers, int count, int directions, int threa
 
 // Would these layers, of one direction, run at once, each on one thread?  Then they need the memory of all at once.
 template <class Real>
-bool run_at_once(const Forward<Real>* layers, int count, int threads);
+bool runs_at_once(const Forward<Real>* layers, int count, int threads);
 
 }  // namespace foretell

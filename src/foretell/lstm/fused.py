@@ -26,7 +26,7 @@ def runs_whole(request: Request) -> bool:
         return False
     if needs_gradients(request) and not all(weights.weight_ih.requires_grad for weights in request.weights):
         return False  # autograd spares itself the layers below the first that learns
-    return kernels.run_at_once(request)
+    return kernels.runs_at_once(request)
 
 
 def run(request: Request) -> Answer:

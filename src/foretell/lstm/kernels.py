@@ -75,12 +75,12 @@ def begin(request: Request) -> Any:
     )
 
 
-def run_at_once(request: Request) -> bool:
+def runs_at_once(request: Request) -> bool:
     """Would the layers of this stack, in one direction, run at once, each on a thread?
 
     They then need the memory of all at once, which is worth it for small layers alone.
     """
-    at_once: bool = begin(dense(request)).is_at_once(torch.get_num_threads())
+    at_once: bool = begin(dense(request)).runs_at_once(torch.get_num_threads())
     return at_once
 
 
