@@ -168,8 +168,15 @@ class BackwardRun : CellGradients<Real> {
     }
     if (cell.projection) project_back(count);
     for (Index n = 0; n < count; ++n) {
-      if (cell.layer_norm) Base::differentiate_normed(rows[n]);
-      else for (Index j = share.first_block; j < share.last_block; ++j) Base::differentiate_cell(rows[n], j);
+      if (cell.layer_norm) {
+        Base::differentiate_normed(rows[n]);
+        continue;
+      }
+      const RowAt<Real>& ahead = rows[smaller(n + 1, count - 1)];
+      for (Index j = share.first_block; j < share.last_block; ++j) {
+        Base::fetch_cell(ahead, j);
+        Base::differentiate_cell(rows[n], j);
+      }
     }
     if (team.split == Split::units) wait();
     recur_back(count, t & 1);

@@ -62,6 +62,13 @@ class CellGradients : protected Run<Real> {
     return load((computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + row.number) * V);
   }
 
+  // Into L1 what `differentiate_cell` will read of a row that forward saved, long since gone to L3.
+  void fetch_cell(const RowAt<Real>& row, Index j) const {
+    for (int v = 0; v < at.blocks; ++v) __builtin_prefetch(gates(j, row.number) + v * V);
+    __builtin_prefetch(computed.cells + (j * computed.pairs + row.number) * V);
+    __builtin_prefetch(row.c_before + j * row.c_stride);
+  }
+
   void differentiate_cell(const RowAt<Real>& row, Index j) {
     const Vec<Real> one = all(Real(1)), dout = output_gradient(row, j);
     const Vec<Real> o = at.block[3] < 0 ? one : load(gates(j, row.number) + at.block[3] * V);

@@ -3,6 +3,7 @@
 
 #include "layout.h"
 #include "tiles.h"
+#include "transpose.h"
 
 namespace foretell::FORETELL_VARIANT {
 
@@ -18,11 +19,14 @@ void pack_panels(const Layout<Real>& at, const Real* from, Index k_count, Index 
       if (at.block[part] < 0) continue;
       const int block = only_gates ? at.gate[part] : at.block[part];
       Real* panel = to + (j * all_k + at_k) * at.width + at.block[part] * V;
+      if (block < 0 || units < V) {
+        for (Index k = 0; k < k_count; ++k) store(panel + k * at.width, Vec<Real>{});
+      }
+      if (block < 0) continue;
       const Real* rows = from + (block * at.H + j * V) * k_count;
-      for (Index k = 0; k < k_count; ++k) {
-        for (int lane = 0; lane < V; ++lane) {
-          panel[k * at.width + lane] = block >= 0 && lane < units ? rows[lane * k_count + k] : Real(0);
-        }
+      for (Index k = 0; k < k_count; k += V) {
+        const Index count = smaller(V, k_count - k);
+        move_square(rows + k, k_count, panel + k * at.width, at.width, units, count);
       }
     }
   }

@@ -47,4 +47,14 @@ inline void transpose(const Real* from, Index from_row, Real* to, Index to_row) 
   FORETELL_UNROLL for (int r = 0; r < V; ++r) store(to + r * to_row, rows[r]);
 }
 
+// Of a square the first `lines` rows and `columns` columns.
+template <class Real>
+inline void move_square(const Real* from, Index from_row, Real* to, Index to_row, Index lines, Index columns) {
+  constexpr int V = lanes<Real>;
+  if (lines == V && columns == V) return transpose(from, from_row, to, to_row);
+  for (Index r = 0; r < lines; ++r) {
+    for (Index c = 0; c < columns; ++c) to[c * to_row + r] = from[r * from_row + c];
+  }
+}
+
 }  // namespace foretell::FORETELL_VARIANT

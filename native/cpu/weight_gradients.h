@@ -6,10 +6,11 @@
 
 #include "layout.h"
 #include "tiles.h"
+#include "transpose.h"
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr Index product_depth = 256;  // pairs in a partial sum, at most: their gradients stay in L2
+constexpr Index product_depth = 128;  // pairs in a partial sum, at most: their gradients stay in L2
 constexpr Index group_columns = 384;  // columns gathered side by side,
 constexpr Index panels_for_gathering = 8;  // where so many panels use them,
 constexpr std::size_t near_rows = 2048;    // and rows of more bytes lie so far apart that caches do not hold a column
@@ -67,12 +68,14 @@ class WeightGradients {
   void take_own(Parts<Real>& parts) {
     columns = parts.take(group_columns * smaller(product_depth, chunk_pairs));
     column_rows = parts.template take_as<const Real*>(smaller(product_depth, chunk_pairs));
+    ones = parts.template take_as<const Real*>(chunk_pairs);
   }
 
   // This member's share of everything to 0; the members have to meet before the first `add`.
   void clear() {
     for (Index n = size * team.member / team.members; n < size * (team.member + 1) / team.members; ++n) input[n] = 0;
     for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) column_rows[n] = columns + n * max_rows;
+    for (Index n = 0; n < chunk_pairs; ++n) ones[n] = &one;
   }
 
   // Adds what `count` pairs of a chunk give, the first of them number `base` in `computed`.
@@ -196,11 +199,10 @@ class WeightGradients {
       for (Index n = 0; n < count; ++n) total = term(n, total);
       store(to, total);
     };
-    for (int v = 0; v < at.blocks; ++v) {
+    column_tile_for<Real>(1, at.blocks)(ones, 0, count, gradient, bias + j * at.width, 0);  // all at once, not in turn
+    for (int v = 0; v < at.blocks && cell.layer_norm; ++v) {
       const Index w = j * at.width + v * V;
       const auto d = [&](Index n) { return load(gradient + n * at.width + v * V); };
-      add(bias + w, [&](Index n, Vec<Real> total) { return total + d(n); });
-      if (!cell.layer_norm) continue;
       const Index where = (j * computed.pairs + base) * at.width + v * V;
       const auto times = [&](const Real* normed) {
         return [d, normed, where, width = at.width](Index n, Vec<Real> total) {
@@ -237,11 +239,9 @@ class WeightGradients {
       if (block < 0) continue;
       const Real* panel = sums + (j * all_k + at_k) * at.width + at.block[part] * V;
       Real* rows_of_block = to + (block * at.H + j * V) * k_count;
-      for (Index begin = 0; begin < k_count; begin += V) {  // square by square, which a cache holds
-        const Index end = smaller(begin + V, k_count);
-        for (int lane = 0; lane < at.units(j); ++lane) {
-          for (Index k = begin; k < end; ++k) rows_of_block[lane * k_count + k] = panel[k * at.width + lane];
-        }
+      for (Index k = 0; k < k_count; k += V) {
+        const Index count = smaller(V, k_count - k);
+        move_square(panel + k * at.width, at.width, rows_of_block + k, k_count, count, at.units(j));
       }
     }
   }
@@ -256,6 +256,8 @@ class WeightGradients {
   Index size = 0;
   Real* columns;
   const Real** column_rows;
+  const Real** ones;  // the input of the biases
+  const Real one = 1;
 };
 
 }  // namespace foretell::FORETELL_VARIANT
