@@ -65,10 +65,11 @@ Index gates_of(const Cell& cell) {
 class Run {
  public:
   Run(bool is_double, std::vector<Cell> cells, Index time, Index batch, int directions, nb::handle lengths, bool packed,
-      nb::object reset, std::uint64_t seed, Index sequence)
+      nb::object reset, std::uint64_t seed, Index sequence, Index data_begin,
+      Index data_end)
       : is_double_(is_double), cells_(std::move(cells)), directions_(directions), sequences_(cells_.size() * directions),
         table_(time, batch, memory_of<const Index>(lengths), packed), reset_(std::move(reset)), seed_(seed),
-        sequence_(sequence) {}
+        sequence_(sequence), data_begin_(data_begin), data_end_(data_end) {}
 
   Index saved_size(bool has_mask) const {
     return is_double_ ? saved_size_as<double>(has_mask) : saved_size_as<float>(has_mask);
@@ -203,6 +204,7 @@ class Run {
       run.dinitial = part_of(initial, s);
       run.dstart = part_of(start, s);
       run.dx = sequence_of<Real>(inputs.take());
+      if (s < directions_) run.data_begin = data_begin_, run.data_end = data_end_;
       wanted.fill(run.dweights);
       if (s + directions_ >= sequences_) run.dy = outputs_of<const Real>(dy, s);
       if (s >= directions_) runs[s - directions_].dy = {run.dx.data, run.dx.time, run.dx.row};
@@ -220,7 +222,7 @@ class Run {
   RowTable table_;
   nb::object reset_;
   std::uint64_t seed_;
-  Index sequence_;
+  Index sequence_, data_begin_, data_end_;
 };
 
 }  // namespace
@@ -245,9 +247,10 @@ void bind_lstm(nb::module_& module) {
       .def_rw("zoneout_c", &Cell::zoneout_c)
       .def_rw("draws", &Cell::draws);
   nb::class_<Run>(module, "Run")
-      .def(nb::init<bool, std::vector<Cell>, Index, Index, int, nb::handle, bool, nb::object, std::uint64_t, Index>(),
+      .def(nb::init<bool, std::vector<Cell>, Index, Index, int, nb::handle, bool, nb::object, std::uint64_t, Index,
+                   Index, Index>(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
-           nb::arg(), nb::arg())
+           nb::arg(), nb::arg(), nb::arg(), nb::arg())
       .def("saved_size", &Run::saved_size)
       .def("runs_at_once", &Run::runs_at_once)
       .def("forward", &Run::forward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg())

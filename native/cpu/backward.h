@@ -23,8 +23,8 @@ class BackwardRun : CellGradients<Real> {
 
  public:
   BackwardRun(const Backward<Real>& b, Scratch<Real> scratch, const Team& team)
-      : Base(b, team), depth(at.J * at.width), inputs(ceil_div(at.I, V)), seen_blocks(ceil_div(at.recurrent, V)),
-        weights(cell, b.dweights, team, chunk_pairs) {
+      : Base(b, team), depth(at.J * at.width), data(b.data_end - b.data_begin), inputs(ceil_div(at.I - data, V)),
+        seen_blocks(ceil_div(at.recurrent, V)), weights(cell, b.dweights, team, chunk_pairs) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     Base::take_states(shared);
@@ -42,7 +42,7 @@ class BackwardRun : CellGradients<Real> {
     size.shared = shared.taken();
     zeros = own.take(max_vectors * V);
     rows = own.template take_as<RowAt<Real>>(batch);
-    tile = own.take(chunk_pairs * max_vectors * V);
+    tile = own.take((at.J > deep_blocks ? chunk_pairs : max_rows) * max_vectors * V);
     weights.take_own(own);
     size.own = own.taken();
   }
@@ -95,12 +95,17 @@ class BackwardRun : CellGradients<Real> {
     const Parameters<const Real>& w = f.weights;
     clear_padding(recurrent_t + from * V * depth, (to - from) * V * depth, who, of);
     if (by_rows) wait();  // the padding is in the same lines
-    T::pack(at, w.weight_hh, at.R, 0, false, from, to, who, of, recurrent_t);
-    if (cell.gate_recurrence) T::pack(at, w.weight_gate, at.gates * at.H, at.R, true, from, to, who, of, recurrent_t);
+    const Index gates = at.gates * at.H;
+    T::pack(at, w.weight_hh, at.R, at.R, 0, false, from, to, who, of, recurrent_t);
+    if (cell.gate_recurrence) T::pack(at, w.weight_gate, gates, gates, at.R, true, from, to, who, of, recurrent_t);
     if (b.dx.data) {
       clear_padding(input_t, inputs * V * depth, member, members);
       wait();
-      T::pack(at, w.weight_ih, at.I, 0, false, 0, inputs, member, members, input_t);
+      const auto pack = [&](Index first, Index columns, Index at_column) {
+        T::pack(at, w.weight_ih + first, at.I, columns, at_column, false, 0, inputs, member, members, input_t);
+      };
+      pack(0, before_data(), 0);
+      if (data) pack(b.data_end, at.I - b.data_end, b.data_begin);
     }
     if (cell.projection) pack_projection();
     if (cell.peepholes) {
@@ -329,32 +334,46 @@ class BackwardRun : CellGradients<Real> {
     const Cut cut(end - begin);
     for (Index j = 0; j < inputs; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, inputs - j));
-      const bool is_whole = (j + vectors) * V <= at.I;  // else what is beyond the last feature must not be written
+      const bool is_whole = (j + vectors) * V <= before_data();  // else what lies beyond must not be written
       for (Index s = 0; s < at.J; s += deep_blocks) {
         const Index blocks_deep = smaller(deep_blocks, at.J - s);
         const Real* panel = input_t + j * V * depth + s * at.width * vectors * V;
         Index n = begin;
         for (int part = 0; part < cut.tiles; n += cut.rows(part++)) {
+          Real* sums = tile + (at.J > deep_blocks ? n - begin : 0) * max_vectors * V;  // needed again only if deep
           for (int r = 0; r < cut.rows(part); ++r) {
             a[r] = now->gates_x + (s * chunk_pairs + n + r) * at.width;
-            to[r] = is_whole ? now->dx[n + r] + j * V : tile + (n + r - begin) * max_vectors * V;
+            to[r] = is_whole ? now->dx[n + r] + j * V : sums + r * max_vectors * V;
             from[r] = s > 0 ? to[r] : zeros;
           }
           const Real* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.width;
           row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width, chunk_pairs * at.width, panel, 0,
                                                          {from, to, V, 0}, next);
+          if (is_whole || s + blocks_deep < at.J) continue;
+          for (int r = 0; r < cut.rows(part); ++r) give_inputs(to[r], j, vectors, now->dx[n + r]);
         }
       }
-      for (Index n = begin; n < end && !is_whole; ++n) {
-        for (int v = 0; v < vectors; ++v) {
-          const Real* from_tile = tile + ((n - begin) * max_vectors + v) * V;
-          store(now->dx[n] + (j + v) * V, load(from_tile), int(smaller(V, at.I - (j + v) * V)));
-        }
-      }
+    }
+    for (Index n = begin; n < end; ++n) {
+      for (Index k = b.data_begin; k < b.data_end; ++k) now->dx[n][k] = 0;
+    }
+  }
+
+  // Panels hold the features that are not data, without a gap.
+  Index before_data() const { return data ? b.data_begin : at.I; }
+
+  // Panel j of a row's gradient, as far as it has features.
+  void give_inputs(const Real* sums, Index j, int vectors, Real* dx) const {
+    for (Index first = j * V; first < smaller((j + vectors) * V, at.I - data); first += V, sums += V) {
+      const Index last = smaller(first + V, at.I - data), border = smaller(last, larger(first, before_data()));
+      const int before = int(border - first), after = int(last - border);
+      store(dx + first, load(sums), before);
+      if (after) store(dx + border + data, load(sums + before, after), after);
     }
   }
 
   const Index depth;  // numbers in a row of gates, padding included
+  const Index data;   // features without a gradient
   const Index inputs, seen_blocks;
   WeightGradients<Real> weights;
   bool has_seen, has_both;

@@ -12,16 +12,17 @@ template <class Real>
 struct Transposed {
   static constexpr int V = lanes<Real>;
 
-  // The panels of blocks [from, to) of the columns of `rows` [GH, columns], which lie `at_column` on in the panels.
-  static void pack(const Layout<Real>& at, const Real* rows, Index columns, Index at_column, bool only_gates,
-                   Index from, Index to, Index member, Index members, Real* panels) {
+  // The panels of blocks [from, to) of the columns of `rows`, GH of `row_size` each; in the panels they lie `at_column`
+  // on.
+  static void pack(const Layout<Real>& at, const Real* rows, Index row_size, Index columns, Index at_column,
+                   bool only_gates, Index from, Index to, Index member, Index members, Real* panels) {
     const Index depth = at.J * at.width;
     for (Index j = member; j < at.J; j += members) {
       for (int part = 0; part < 4; ++part) {
         const int block = only_gates ? at.gate[part] : at.block[part];
         if (block < 0) continue;
         for (int lane = 0; lane < at.units(j); ++lane) {
-          const Real* row = rows + (block * at.H + j * V + lane) * columns;
+          const Real* row = rows + (block * at.H + j * V + lane) * row_size;
           const Index k = j * at.width + at.block[part] * V + lane;
           for (Index first = from; first < to; first += max_vectors) {
             const Index vectors = smaller(max_vectors, to - first);

@@ -10,7 +10,7 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr Index product_depth = 128;  // pairs in a partial sum, at most: their gradients stay in L2
+constexpr Index product_depth = 128;  // pairs in a partial sum, at most: a panel of their gradients stays in L1
 constexpr Index group_columns = 384;  // columns gathered side by side,
 constexpr Index panels_for_gathering = 8;  // where so many panels use them,
 constexpr std::size_t near_rows = 2048;    // and rows of more bytes lie so far apart that caches do not hold a column

@@ -107,12 +107,25 @@ void check_gradients(const Case& of, const All<double>& gradients) {
   for (const auto& part : weight_parts<double>) check_one(part.name, moved.problem.weights.*part.from);
 }
 
+// Of gradients, those of features [begin, end) of x as 0.
+template <class Real>
+All<Real> without(All<Real> gradients, Index begin, Index end, Index features) {
+  for (Named<Real>& part : gradients) {
+    if (part.name != "x") continue;
+    for (Index n = 0; n < Index(part.values.size()); ++n) {
+      if (n % features >= begin && n % features < end) part.values[n] = 0;
+    }
+  }
+  return gradients;
+}
+
 // Both passes with one thread; the other crews, inference, and backward for fewer gradients give the same bits.
 template <class Real>
 std::pair<All<Real>, All<Real>> run_all_ways(const Case& of) {
   std::pair<All<Real>, All<Real>> first;
   for (const Crew& crew : crews_for<Real>(of.problem)) {
-    Layer<Real> inference(of, false, crew.members == 2), training(of, true, crew.members == 1), fewer(of, true, false);
+    Layer<Real> inference(of, false, crew.members == 2), training(of, true, crew.members == 1), fewer(of, true, false),
+        spared(of, true, false);
     training.want_gradients();
     const All<Real> outputs = run_forward(training, crew), gradients = run_backward(training, crew);
     if (crew.members == 1) first = {outputs, gradients};
@@ -122,6 +135,13 @@ std::pair<All<Real>, All<Real>> run_all_ways(const Case& of) {
     fewer.want_gradients(false);
     run_forward(fewer, crew);
     check_same(run_backward(fewer, crew), first.second, "backward for fewer gradients gives the same:", of.name);
+    spared.want_gradients();
+    const Index features = of.problem.cell.inputs, begin = features / 4, end = begin + (features + 2) / 3;
+    spared.backward.data_begin = begin;
+    spared.backward.data_end = end;
+    run_forward(spared, crew);
+    check_same(run_backward(spared, crew), without(first.second, begin, end, features),
+               "backward gives data no gradient:", of.name);
   }
   return first;
 }

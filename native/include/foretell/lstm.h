@@ -92,6 +92,7 @@ struct Backward {
   Sequence<const Real> dy;             // R features; null: zero
   State<const Real> dfinal;            // null: zero
   Sequence<Real> dx;                   // I features; null: not wanted, as below
+  Index data_begin = 0, data_end = 0;  // the features between are data: their gradient is not wanted, and 0
   State<Real> dinitial, dstart;
   Parameters<Real> dweights;           // weights whose gradient is wanted
 };

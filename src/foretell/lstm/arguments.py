@@ -46,6 +46,16 @@ def check_input(caller: str, x: Any, input_size: int, weight: Tensor, dimensions
         raise InputError(f"{caller}: the input must be on the weights' device {weight.device}; got '{x.device}'.")
 
 
+def check_data(caller: str, data: Any, input_size: int) -> tuple[int, int]:
+    """Begin and end of a slice of the features; (0, 0) for none."""
+    require(data is None or isinstance(data, slice), caller, "data", "a slice of the features, or None", data)
+    if data is None:
+        return 0, 0
+    begin, end, step = data.indices(input_size)
+    require(step == 1, caller, "data", "a slice of features side by side", data)
+    return (begin, end) if begin < end else (0, 0)
+
+
 def state_widths(options: Options, hidden: int, output: int) -> dict[str, int]:
     """Name -> width of the parts of a state: h, c and, with gate recurrence, the gates of the last step."""
     widths = {"h": output, "c": hidden}

@@ -55,6 +55,7 @@ def _torch_supports(request: Request) -> bool:
 
 
 def _torch_run(request: Request) -> Answer:
+    request = request.with_data_detached()
     state = tuple(part.contiguous() for part in request.state)  # which cuDNN wants
     if request.batch_sizes is not None:
         y, h, c = torch.lstm(request.x, request.batch_sizes, state, *_torch_arguments(request))

@@ -34,7 +34,7 @@ def run(request: Request) -> Answer:
     kind = request.x.dtype
     request = kernels.dense(request)
     if is_transformed():
-        answer = library.run(request, saves=needs_gradients(request))
+        answer = library.run(request.with_data_detached(), saves=needs_gradients(request))
     elif needs_gradients(request):
         y, *state = _Run.apply(request, *request.tensors)  # type: ignore[no-untyped-call]
         answer = Answer(y, tuple(state))

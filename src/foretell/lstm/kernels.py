@@ -72,6 +72,7 @@ def begin(request: Request) -> Any:
         request.reset,
         0 if noise is None else int(noise.seed),
         0 if noise is None else noise.sequence,
+        *request.data,
     )
 
 
@@ -218,7 +219,7 @@ def _like(x: Tensor, width: int) -> Tensor:
 def _room(options: Options, hidden: int, outputs: int, is_double: bool, draws: bool, has_mask: bool) -> int:
     fill = LINE // (8 if is_double else 4)
     cells = _make_cells(options, (1,), -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
-    size: int = _core().Run(is_double, cells, 1, LINE, 1, None, False, None, 0, 0).saved_size(has_mask)
+    size: int = _core().Run(is_double, cells, 1, LINE, 1, None, False, None, 0, 0, 0, 0).saved_size(has_mask)
     return size
 
 

@@ -84,17 +84,20 @@ class LSTM(nn.Module):
         *,
         lengths: Tensor | Sequence[int] | None = None,
         reset: Tensor | None = None,
+        data: slice | None = None,
     ) -> tuple[Any, State]:
         """x [T,B,I], [B,T,I] if batch_first, [T,I] or packed; hx (h [S,B,R], c [S,B,H]) -> y, (h, c).
 
         S = num_layers * directions, R = proj_size or hidden_size; y has R * directions features, laid out as
         x. `lengths` [B]: row b ends after lengths[b] steps, 0 allowed; y is 0 beyond, the state that of the
         end. `reset`: a mask of x's shape without the features; where true a new sequence begins, from the
-        state that a missing `hx` means. InputError for arguments that do not fit.
+        state that a missing `hx` means. `data`: these features of x are data among learned ones; their
+        gradient is 0 and costs nothing. InputError for arguments that do not fit.
         """
+        constant = arguments.check_data("LSTM", data, self.input_size)
         if isinstance(x, PackedSequence):
-            return self._forward_packed(x, hx, lengths, reset)
-        return self._layout(self._answer(x, hx, lengths, reset, record=False), x)
+            return self._forward_packed(x, hx, lengths, reset, constant)
+        return self._layout(self._answer(x, hx, lengths, reset, constant), x)
 
     def trace(
         self,
@@ -199,7 +202,8 @@ class LSTM(nn.Module):
         hx: State | None,
         lengths: Tensor | Sequence[int] | None,
         reset: Tensor | None,
-        record: bool,
+        data: tuple[int, int] = (0, 0),
+        record: bool = False,
     ) -> Answer:
         """Check the arguments, bring them to [T,B,...] and run."""
         arguments.check_input("LSTM", x, self.input_size, self._parameter("weight_ih_l0"), (2, 3))
@@ -214,7 +218,7 @@ class LSTM(nn.Module):
         x = self._time_first(x, unbatched=x.dim() == 2)
         if lengths is not None:
             lengths = arguments.check_lengths("LSTM", lengths, x.shape[0], x.shape[1], x.device)
-        return self._run(x, x.shape[1], hx, lengths, reset=reset, record=record)
+        return self._run(x, x.shape[1], hx, lengths, reset=reset, data=data, record=record)
 
     def _run(
         self,
@@ -225,6 +229,7 @@ class LSTM(nn.Module):
         *,
         batch_sizes: Tensor | None = None,
         reset: Tensor | None = None,
+        data: tuple[int, int] = (0, 0),
         record: bool = False,
     ) -> Answer:
         options, training = self.options, self.training
@@ -246,12 +251,13 @@ class LSTM(nn.Module):
             batch_sizes=batch_sizes,
             reset=reset,
             start=None if reset is None else self._start(batch, x),
+            data=data,
             record=record,
         )
         return operators.run(request)
 
     def _forward_packed(
-        self, x: PackedSequence, hx: State | None, lengths: Any, reset: Tensor | None
+        self, x: PackedSequence, hx: State | None, lengths: Any, reset: Tensor | None, data: tuple[int, int]
     ) -> tuple[PackedSequence, State]:
         if lengths is not None or reset is not None:
             raise InputError("LSTM: a PackedSequence has its own lengths and no reset; give lengths= with dense input.")
@@ -262,7 +268,7 @@ class LSTM(nn.Module):
             hx = _permute(hx, x.sorted_indices)
         rows = torch.arange(batch, device=x.batch_sizes.device)
         lengths = (len(x.batch_sizes) - torch.searchsorted(x.batch_sizes.flip(0), rows, right=True)).to(x.data.device)
-        answer = self._run(x.data, batch, hx, lengths, batch_sizes=x.batch_sizes)
+        answer = self._run(x.data, batch, hx, lengths, batch_sizes=x.batch_sizes, data=data)
         y, state = _as_autocast(answer)
         packed = PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
         return packed, _permute(state, x.unsorted_indices)

@@ -21,7 +21,8 @@ def run_layers(request: Request, run: Run) -> Answer:
     for layer in range(request.layers):
         # Time first in memory, so that the same seed drops what it drops in torch.nn.LSTM.
         fed = functional.dropout(x.contiguous(), request.dropout) if layer and request.dropout else x
-        answer = run(request.part(layer * request.directions, request.directions, request.directions, fed))
+        part = request.part(layer * request.directions, request.directions, request.directions, fed)
+        answer = run(part._replace(data=(0, 0)) if layer else part)
         x = answer.y + x if request.options.residual and layer else answer.y
         answers.append(answer)
     return Answer(x, *_join(answers))
@@ -47,6 +48,7 @@ def run_padded(request: Request, run: Run) -> Answer:
 
 def run_definition(request: Request) -> Answer:
     """One layer in one direction, in plain PyTorch."""
+    request = request.with_data_detached()
     state = tuple(part[0] for part in request.state)
     start = None if request.start is None else tuple(part[0] for part in request.start)
     widths = state[1].shape[-1], state[0].shape[-1]

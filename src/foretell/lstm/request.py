@@ -29,6 +29,7 @@ class Request(NamedTuple):
     batch_sizes: Tensor | None = None  # [T] on the CPU: x and y are packed as in a PackedSequence, and lengths fall
     reset: Tensor | None = None  # [T,B]
     start: State | None = None  # what a reset goes back to, as `state`; there whenever `reset` is
+    data: tuple[int, int] = (0, 0)  # begin, end: the features between are data, and get no gradient
     record: bool = False  # is the activity of every step wanted?
 
     @property
@@ -57,6 +58,13 @@ class Request(NamedTuple):
     def without_tensors(self) -> Self:
         """What is left of it, to be kept until its tensors come back."""
         return self._replace(x=_NOTHING, state=(), start=None, weights=(), locked=())
+
+    def with_data_detached(self) -> Self:
+        """The same for those who cannot be told of `data`."""
+        if self.data == (0, 0):
+            return self
+        before, data, after = torch.tensor_split(self.x, self.data, dim=-1)
+        return self._replace(x=torch.cat([before, data.detach(), after], dim=-1), data=(0, 0))
 
     @property
     def time(self) -> int:

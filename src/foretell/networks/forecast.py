@@ -95,7 +95,7 @@ class ForecastNetwork(nn.Module):
     def forward(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
         """Steps and the state before them -> quantiles [T,B,H,Q] in the scale of their step, state after."""
         window, known = window_of(steps), self._known(steps)
-        hidden, state = self.lstm(self._inputs(steps, window, known), state)
+        hidden, state = self._read(steps, window, known, state)
         return self._answer(steps, window, hidden, known), state
 
     def loss(
@@ -103,7 +103,7 @@ class ForecastNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor, State]:
         """The mean pinball loss of `forward` against the goal, the number of its targets, and the state after."""
         window, known = window_of(steps), self._known(steps)
-        hidden, state = self.lstm(self._inputs(steps, window, known), state)
+        hidden, state = self._read(steps, window, known, state)
         beside = None
         if self.ahead is not None:
             beside = self.ahead(hidden, known, self.config.horizon).permute(2, 0, 1).flatten(1)
@@ -115,8 +115,7 @@ class ForecastNetwork(nn.Module):
 
     def read(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
         """The LSTM's outputs [T,B,hidden] and state alone: what running up to the present needs."""
-        hidden, state = self.lstm(self.inputs(steps), state)
-        return hidden, state
+        return self._read(steps, window_of(steps), self._known(steps), state)
 
     def answer(self, steps: Steps, hidden: Tensor) -> Tensor:
         """Quantiles [T,B,H,Q] from outputs read before: what predicting from the present needs."""
@@ -137,6 +136,12 @@ class ForecastNetwork(nn.Module):
 
     def _known(self, steps: Steps) -> Tensor:
         return _join([steps.known], self.known_embeddings, steps.known_codes)
+
+    def _read(self, steps: Steps, window: Inputs, known: Tensor, state: State | None) -> tuple[Tensor, State]:
+        c = self.config
+        data = slice(c.encoding, c.encoding + 2 + c.linear + c.calendar)
+        hidden, state = self.lstm(self._inputs(steps, window, known), state, data=data)
+        return hidden, state
 
     def _inputs(self, steps: Steps, window: Inputs, known: Tensor) -> Tensor:
         time = len(steps.level)
