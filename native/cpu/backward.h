@@ -172,16 +172,12 @@ class BackwardRun : CellGradients<Real> {
       }
     }
     if (cell.projection) project_back(count);
-    for (Index n = 0; n < count; ++n) {
-      if (cell.layer_norm) {
-        Base::differentiate_normed(rows[n]);
-        continue;
-      }
-      const RowAt<Real>& ahead = rows[smaller(n + 1, count - 1)];
-      for (Index j = share.first_block; j < share.last_block; ++j) {
-        Base::fetch_cell(ahead, j);
-        Base::differentiate_cell(rows[n], j);
-      }
+    if (cell.layer_norm) {
+      for (Index n = 0; n < count; ++n) Base::differentiate_normed(rows[n]);
+    } else if (Base::is_plain(cell)) {
+      differentiate_cells<true>(count);
+    } else {
+      differentiate_cells<false>(count);
     }
     if (team.split == Split::units) wait();
     recur_back(count, t & 1);
@@ -191,11 +187,22 @@ class BackwardRun : CellGradients<Real> {
     }
   }
 
+  template <bool PLAIN>
+  void differentiate_cells(Index count) {
+    for (Index n = 0; n < count; ++n) {
+      const RowAt<Real>& ahead = rows[smaller(n + 1, count - 1)];
+      for (Index j = share.first_block; j < share.last_block; ++j) {
+        Base::fetch_cell(ahead, j);
+        Base::template differentiate_cell<PLAIN>(rows[n], j);
+      }
+    }
+  }
+
   void project_back(Index count) {
     for (Index n = 0; n < count; ++n) {
       const RowAt<Real>& row = rows[n];
       for (Index j = 0; j < outputs; ++j) {
-        const Vec<Real> value = Base::unzone_h(row, j, direct + (row.row * outputs + j) * V);
+        const Vec<Real> value = Base::template unzone_h<false>(row, j, direct + (row.row * outputs + j) * V);
         store(dh + (row.row * outputs + j) * V, value);
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
         store(now->h + (first * chunk_pairs + (row.number - base) * vectors + (j - first)) * V, value);

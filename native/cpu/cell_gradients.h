@@ -37,9 +37,10 @@ class CellGradients : protected Run<Real> {
   }
 
   // The gradient of the output before zoneout; what zoneout hands straight on stays in `kept`.
+  template <bool PLAIN>
   Vec<Real> unzone_h(const RowAt<Real>& row, Index j, Real* kept) const {
     const Vec<Real> total = load_dy(row, j) + load(dh + (row.row * outputs + j) * V);
-    if (!zoneout.of_h()) {
+    if (PLAIN || !zoneout.of_h()) {
       store(kept, Vec<Real>{});
       return total;
     }
@@ -49,17 +50,19 @@ class CellGradients : protected Run<Real> {
   }
 
   // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
+  template <bool PLAIN>
   Vec<Real> output_gradient(const RowAt<Real>& row, Index j) const {
-    if (cell.projection) return load(dout + (row.row * at.J + j) * V);
-    return unzone_h(row, j, dh + (row.row * outputs + j) * V);
+    if (!PLAIN && cell.projection) return load(dout + (row.row * at.J + j) * V);
+    return unzone_h<PLAIN>(row, j, dh + (row.row * outputs + j) * V);
   }
 
   const Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
   Real* placed(Real* buffer, Index j, const RowAt<Real>& row) const {
     return buffer + (j * chunk_pairs + row.number - base) * at.width;
   }
+  template <bool PLAIN>
   Vec<Real> fresh(Index j, const RowAt<Real>& row) const {
-    return load((computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + row.number) * V);
+    return load((!PLAIN && computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + row.number) * V);
   }
 
   // Into L1 what `differentiate_cell` will read of a row that forward saved, long since gone to L3.
@@ -69,54 +72,59 @@ class CellGradients : protected Run<Real> {
     __builtin_prefetch(row.c_before + j * row.c_stride);
   }
 
+  template <bool PLAIN>
   void differentiate_cell(const RowAt<Real>& row, Index j) {
-    const Vec<Real> one = all(Real(1)), dout = output_gradient(row, j);
-    const Vec<Real> o = at.block[3] < 0 ? one : load(gates(j, row.number) + at.block[3] * V);
-    Vec<Real> u = fresh(j, row), slope = one;
-    if (cell.output_activation) {
+    const Vec<Real> one = all(Real(1)), dout = output_gradient<PLAIN>(row, j);
+    const int block = PLAIN ? 3 : at.block[3];
+    const Vec<Real> o = block < 0 ? one : load(gates(j, row.number) + block * V);
+    Vec<Real> u = fresh<PLAIN>(j, row), slope = one;
+    if (PLAIN || cell.output_activation) {
       u = tanh<Real>(u);
       slope = one - u * u;
     }
-    differentiate_gates(row, j, dout * u, dout * o * slope);
+    differentiate_gates<PLAIN>(row, j, dout * u, dout * o * slope);
   }
 
   // From the gradients of o and, through the output alone, of the fresh cell to those of all before activation.
+  template <bool PLAIN>
   void differentiate_gates(const RowAt<Real>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
+    const auto block = [&](int part) { return PLAIN ? part : at.block[part]; };
+    const bool coupled = !PLAIN && cell.coupled, recurs = !PLAIN && cell.gate_recurrence;
     const Real* memory = gates(j, row.number);
     const Vec<Real> one = all(Real(1));
-    const auto value = [&](int part) { return at.block[part] < 0 ? one : load(memory + at.block[part] * V); };
+    const auto value = [&](int part) { return block(part) < 0 ? one : load(memory + block(part) * V); };
     const Vec<Real> i = value(0), g = value(2), o = value(3);
-    const Vec<Real> fg = cell.coupled ? one - i : value(1);
+    const Vec<Real> fg = coupled ? one - i : value(1);
     const Vec<Real> before = load(row.c_before + j * row.c_stride);
     const Vec<Real> zero{};
-    const Real* p = cell.peepholes ? peephole + j * 3 * V : nullptr;
+    const Real* p = !PLAIN && cell.peepholes ? peephole + j * 3 * V : nullptr;
     Real* cell_gradient = dc + (row.row * at.J + j) * V;
     Vec<Real> dc_after = load(cell_gradient), dc_before{};
-    if (zoneout.of_c()) {
+    if (!PLAIN && zoneout.of_c()) {
       const Vec<Real> keep_c = zoneout.keep_c(j, row.number);
       dc_before = keep_c * dc_after;
       dc_after = (one - keep_c) * dc_after;
     }
     dfresh += dc_after;
-    if (at.block[3] >= 0) {
-      if (cell.gate_recurrence) d_o += load_gate(row, j, 3);
+    if (block(3) >= 0) {
+      if (recurs) d_o += load_gate(row, j, 3);
       d_o = d_o * o * (one - o);
       if (p) dfresh = fma(load(p + 2 * V), d_o, dfresh);
     }
     Vec<Real> di = dfresh * g, df = dfresh * before, dg = dfresh * i;
-    if (cell.coupled) di -= df;
-    if (cell.gate_recurrence && at.gate[0] >= 0) di += load_gate(row, j, 0);
-    if (cell.gate_recurrence && at.gate[1] >= 0) df += load_gate(row, j, 1);
-    di = at.block[0] < 0 ? zero : di * i * (one - i);
-    df = at.block[1] < 0 ? zero : df * fg * (one - fg);
-    if (cell.input_activation) dg *= one - g * g;
+    if (coupled) di -= df;
+    if (recurs && at.gate[0] >= 0) di += load_gate(row, j, 0);
+    if (recurs && at.gate[1] >= 0) df += load_gate(row, j, 1);
+    di = block(0) < 0 ? zero : di * i * (one - i);
+    df = block(1) < 0 ? zero : df * fg * (one - fg);
+    if (PLAIN || cell.input_activation) dg *= one - g * g;
     dc_before = fma(dfresh, fg, dc_before);
     if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
     Real* to = placed(now->gates, j, row);
     // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
     for (int part = 0; part < 4; ++part) {
-      if (at.block[part] >= 0) store(to + at.block[part] * V, only(gradients[part], at.units(j)));
+      if (block(part) >= 0) store(to + block(part) * V, only(gradients[part], at.units(j)));
     }
     store(cell_gradient, only(dc_before, at.units(j)));
   }
@@ -129,7 +137,7 @@ class CellGradients : protected Run<Real> {
     const Index local = row.number - base;
     const Vec<Real> one = all(Real(1));
     for (Index j = 0; j < at.J; ++j) {
-      const Vec<Real> dout = output_gradient(row, j);
+      const Vec<Real> dout = output_gradient<false>(row, j);
       const Index where = (j * computed.pairs + row.number) * V;
       const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
       const Vec<Real> bias = f.weights.bias_c ? load(f.weights.bias_c + j * V, at.units(j)) : Vec<Real>{};
@@ -150,7 +158,7 @@ class CellGradients : protected Run<Real> {
       const Vec<Real> du = load(now->u + (j * chunk_pairs + local) * V) * gain;
       const Vec<Real> dfresh = unnormalise(du, normed, of_c, computed.spread_c[row.number]);
       const Vec<Real> d_o = at.block[3] < 0 ? one : load(placed(now->gates, j, row) + at.block[3] * V);
-      differentiate_gates(row, j, d_o, dfresh);
+      differentiate_gates<false>(row, j, d_o, dfresh);
     }
     unnormalise_gates(row, now->gates_x, computed.normed_x, f.weights.norm_ih, computed.spread_x[row.number]);
     unnormalise_gates(row, now->gates_h, computed.normed_h, f.weights.norm_hh, computed.spread_h[row.number]);

@@ -22,7 +22,7 @@ class ForwardRun : Run<Real> {
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f, team)), is_plain(asks_little(f)) {
+      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f, team)), is_plain(Base::is_plain(f.cell) && !f.activity[0]) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     if (!f.saved) shared.take(computed.size);
@@ -221,17 +221,6 @@ class ForwardRun : Run<Real> {
     }
     row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.recurrent - at.R, 0, weight + at.R * at.width, 0,
                                             {from, to, V, 0}, next);
-  }
-
-  // Is this a cell of all gates and activations, of which nothing else is asked?  The questions that options raise are
-  // then answered when the kernel is compiled (`PLAIN`): with half the instructions a row, the chains of more rows
-  // overlap.
-  static bool asks_little(const Forward<Real>& f) {
-    const Cell& c = f.cell;
-    const bool whole = c.input_gate && c.forget_gate && c.output_gate && !c.coupled;
-    const bool more = c.peepholes || c.gate_recurrence || c.layer_norm || c.projection || c.zoneout_h > 0 ||
-                      c.zoneout_c > 0 || f.activity[0];
-    return whole && c.input_activation && c.output_activation && !more;
   }
 
   // What follows from the recurrent product.  First all gates, then all outputs: no row waits for another's long chain

@@ -82,6 +82,16 @@ class Run {
     return found;
   }
 
+  // Is this a cell of all gates and activations, of which nothing else is asked?  The questions that options raise are
+  // then answered when the kernel is compiled (`PLAIN`): with half the instructions a row, the chains of more rows
+  // overlap.
+  static bool is_plain(const Cell& c) {
+    const bool whole = c.input_gate && c.forget_gate && c.output_gate && !c.coupled;
+    const bool more = c.peepholes || c.gate_recurrence || c.layer_norm || c.projection || c.zoneout_h > 0 ||
+                      c.zoneout_c > 0;
+    return whole && c.input_activation && c.output_activation && !more;
+  }
+
   // The first `count` lanes; the others become 0.
   static Vec<Real> only(Vec<Real> value, int count) {
     for (int lane = count; lane < V; ++lane) value[lane] = 0;
