@@ -38,33 +38,33 @@ def epoch(table: pl.DataFrame) -> dict[str, float]:
 
 
 def step(table: pl.DataFrame) -> dict[str, Any]:
-    """A whole training step beside the layer alone, forward and backward on inputs of the same shape, in turn."""
+    """A whole training step beside the layer alone, forward and backward as the step asks for them, in turn."""
     whole, alone = [], []
     for _ in range(ROUNDS):
-        taken, shape = epoch_of_steps(table)
+        taken, shape, options = epoch_of_steps(table)
         whole.append(taken)
-        alone.append(layer_alone(shape))
+        alone.append(layer_alone(shape, options))
     return {"step_ms": median(whole), "layer_ms": median(alone), "shape": ",".join(map(str, (*shape, HIDDEN, 1)))}
 
 
-def epoch_of_steps(table: pl.DataFrame) -> tuple[float, tuple[int, ...]]:
-    """Milliseconds a step of an epoch, and the [T,B,I] that its steps give the LSTM."""
-    shapes: list[tuple[int, ...]] = []
+def epoch_of_steps(table: pl.DataFrame) -> tuple[float, tuple[int, ...], dict[str, Any]]:
+    """Milliseconds a step of an epoch, and the [T,B,I] and options that its steps give the LSTM."""
+    calls: list[tuple[tuple[int, ...], dict[str, Any]]] = []
     plans: list[Plan] = []
 
-    def note(module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+    def note(module: torch.nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], _: object) -> None:
         if isinstance(module, foretell.LSTM) and module.training:
-            shapes.append(tuple(arguments[0].shape))
+            calls.append((tuple(arguments[0].shape), options))
 
     def progress(_: Epoch, plan: Plan) -> None:
         plans.append(plan)
 
-    with torch.nn.modules.module.register_module_forward_pre_hook(note):
+    with torch.nn.modules.module.register_module_forward_hook(note, with_kwargs=True):
         model = fit(table, progress)
-    return 1e3 * float(model.training_["seconds"].sum()) / plans[0].steps, shapes[0]
+    return 1e3 * float(model.training_["seconds"].sum()) / plans[0].steps, *calls[0]
 
 
-def layer_alone(shape: tuple[int, ...]) -> float:
+def layer_alone(shape: tuple[int, ...], options: dict[str, Any]) -> float:
     """The median of forward and backward of a layer, in milliseconds."""
     layer = foretell.LSTM(shape[-1], HIDDEN)
     x, dy = torch.randn(shape, requires_grad=True), torch.randn(*shape[:-1], HIDDEN)
@@ -72,7 +72,7 @@ def layer_alone(shape: tuple[int, ...]) -> float:
     def call() -> None:
         layer.zero_grad()
         x.grad = None
-        torch.autograd.backward(layer(x)[0], dy)
+        torch.autograd.backward(layer(x, **options)[0], dy)
 
     return timed(call, SECONDS / ROUNDS) / 1e3
 
