@@ -65,8 +65,7 @@ Index gates_of(const Cell& cell) {
 class Run {
  public:
   Run(bool is_double, std::vector<Cell> cells, Index time, Index batch, int directions, nb::handle lengths, bool packed,
-      nb::object reset, std::uint64_t seed, Index sequence, Index data_begin,
-      Index data_end)
+      nb::object reset, std::uint64_t seed, Index sequence, Index data_begin, Index data_end)
       : is_double_(is_double), cells_(std::move(cells)), directions_(directions), sequences_(cells_.size() * directions),
         table_(time, batch, memory_of<const Index>(lengths), packed), reset_(std::move(reset)), seed_(seed),
         sequence_(sequence), data_begin_(data_begin), data_end_(data_end) {}
@@ -204,7 +203,10 @@ class Run {
       run.dinitial = part_of(initial, s);
       run.dstart = part_of(start, s);
       run.dx = sequence_of<Real>(inputs.take());
-      if (s < directions_) run.data_begin = data_begin_, run.data_end = data_end_;
+      if (s < directions_) {
+        run.data_begin = data_begin_;
+        run.data_end = data_end_;
+      }
       wanted.fill(run.dweights);
       if (s + directions_ >= sequences_) run.dy = outputs_of<const Real>(dy, s);
       if (s >= directions_) runs[s - directions_].dy = {run.dx.data, run.dx.time, run.dx.row};

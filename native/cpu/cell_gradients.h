@@ -65,7 +65,7 @@ class CellGradients : protected Run<Real> {
     return load((!PLAIN && computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + row.number) * V);
   }
 
-  // Into L1 what `differentiate_cell` will read of a row that forward saved, long since gone to L3.
+  // Brings into L1 what `differentiate_cell` will read of a row: forward saved it long ago, and it has gone to L3.
   void fetch_cell(const RowAt<Real>& row, Index j) const {
     for (int v = 0; v < at.blocks; ++v) __builtin_prefetch(gates(j, row.number) + v * V);
     __builtin_prefetch(computed.cells + (j * computed.pairs + row.number) * V);

@@ -22,7 +22,8 @@ class ForwardRun : Run<Real> {
 
  public:
   ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f, team)), is_plain(Base::is_plain(f.cell) && !f.activity[0]) {
+      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f, team)),
+        is_plain(Base::is_plain(f.cell) && !f.activity[0]) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
     if (!f.saved) shared.take(computed.size);

@@ -74,6 +74,7 @@ def test_packed_and_ragged_rows(assert_near):
     assert by_ragged[..., 9:].any()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning")  # torch's own jvp
 def test_second_derivatives_and_transforms(assert_near):
     layer, x = make()
     data = slice(2, 12)
@@ -88,11 +89,13 @@ def test_second_derivatives_and_transforms(assert_near):
     assert not second[..., data].any()
     assert second[..., 12:].any()
     assert_near(torch.func.grad(loss)(x.detach()), by_x)
+    ones = torch.ones_like(by_x)
+    assert_near(torch.func.jvp(loss, (x.detach(),), (ones,))[1], by_x.sum())
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
     assert_near(torch.autograd.grad(compiled(x), x)[0], by_x)
 
 
-@pytest.mark.parametrize("data", [3, "all", slice(0, 9, 2), (0, 3)])
+@pytest.mark.parametrize("data", [3, "all", slice(0, 9, 2), slice(0, 9, 0), slice("a"), slice(1.5), (0, 3)])
 def test_what_is_no_slice_of_features_is_an_input_error(data):
     layer, x = make()
     with pytest.raises(InputError, match="data must be"):

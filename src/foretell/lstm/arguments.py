@@ -48,11 +48,12 @@ def check_input(caller: str, x: Any, input_size: int, weight: Tensor, dimensions
 
 def check_data(caller: str, data: Any, input_size: int) -> tuple[int, int]:
     """Begin and end of a slice of the features; (0, 0) for none."""
-    require(data is None or isinstance(data, slice), caller, "data", "a slice of the features, or None", data)
     if data is None:
         return 0, 0
-    begin, end, step = data.indices(input_size)
-    require(step == 1, caller, "data", "a slice of features side by side", data)
+    plain = isinstance(data, slice) and data.step in (None, 1)
+    plain = plain and all(end is None or _is_whole(end) for end in (data.start, data.stop))
+    require(plain, caller, "data", "a slice of features side by side, as slice(3, 9), or None", data)
+    begin, end, _ = data.indices(input_size)
     return (begin, end) if begin < end else (0, 0)
 
 

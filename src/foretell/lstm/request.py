@@ -10,6 +10,7 @@ from torch import Tensor
 from foretell.lstm.definition import Activity, State, Weights
 from foretell.lstm.noise import Noise
 from foretell.lstm.options import Options
+from foretell.lstm.transforms import is_transformed
 
 _NOTHING = torch.empty(0)
 
@@ -61,7 +62,7 @@ class Request(NamedTuple):
 
     def with_data_detached(self) -> Self:
         """The same for those who cannot be told of `data`."""
-        if self.data == (0, 0):
+        if self.data == (0, 0) or not (self.x.requires_grad or is_transformed()):
             return self
         before, data, after = torch.tensor_split(self.x, self.data, dim=-1)
         return self._replace(x=torch.cat([before, data.detach(), after], dim=-1), data=(0, 0))
