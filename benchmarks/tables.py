@@ -75,7 +75,7 @@ def _epoch(entry: Mapping[str, Any]) -> list[list[str]]:
     ours, peer = entry["foretell"], entry.get("neuralforecast LSTM")
     row = [
         f"an epoch of {entry['points']:,} points, 64 units, horizon 24",
-        f"{ours['epoch_s']:.1f} s",
+        f"{ours['epoch_s']:.2f} s",
         "",
         "",
     ]

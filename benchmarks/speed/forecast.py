@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 POINTS = 1_000_000
 MEMORY_POINTS = (250_000, 1_000_000, 4_000_000)
 SHARE = 1 / 20  # of the peer's epoch that is run, unless --full
+EPOCHS = 5  # fresh processes of ours, the one in the middle counts: an epoch is so short that the host decides
 IMPORTS = 11  # fresh processes of each kind
 
 
@@ -53,7 +54,9 @@ def epoch(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of one pass over a million points, each a forecast origin once; 64 units, horizon 24."""
     with tempfile.TemporaryDirectory() as folder:
         path = write_series(Path(folder), POINTS)
-        entry: dict[str, Any] = {"points": POINTS, "foretell": ask(sys.executable, "ours.py", "epoch", path)}
+        runs = [ask(sys.executable, "ours.py", "epoch", path) for _ in range(EPOCHS)]
+        runs.sort(key=lambda run: run["epoch_s"])
+        entry: dict[str, Any] = {"points": POINTS, "foretell": runs[EPOCHS // 2]}
         if arguments.peers_python:
             share = 1.0 if arguments.full else SHARE
             entry["neuralforecast LSTM"] = ask(arguments.peers_python, "peers.py", path, share) | {"share": share}
