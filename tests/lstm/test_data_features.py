@@ -29,7 +29,7 @@ def make(features=20, **settings):
 @pytest.mark.parametrize("data", SLICES, ids=str)
 def test_data_gets_no_gradient(data, backend, assert_near):
     if backend == "native":
-        pytest.importorskip("foretell._native", reason="the compiled core was not built")
+        pytest.importorskip("foretell._native", reason="the compiled core was not built: no C++ compiler")
     layer, x = make(num_layers=2, bidirectional=True)
     twin = nn.LSTM(20, 7, 2, bidirectional=True, dtype=torch.float64)
     twin.load_state_dict(layer.state_dict())

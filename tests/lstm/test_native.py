@@ -90,6 +90,7 @@ class Case:
     given: bool = False  # is hx given?
     used: tuple[int, ...] = (0, 1, 2)  # which of y, h and c have a gradient
     frozen: str = ""  # what wants none: "x" or "weights"
+    data: slice | None = None  # features of x that get none
     seed: int = 0
 
     def layer(self) -> LSTM:
@@ -111,9 +112,9 @@ def call(case: Case, layer: LSTM, x: Tensor, hx: tuple[Tensor, ...] | None) -> l
     reset = (torch.rand(case.batch, case.time) < 0.3).T if case.reset else None
     torch.manual_seed(case.seed + 1)  # the noise of training
     if case.packed:
-        y, state = layer(pack_padded_sequence(x, lengths.long(), enforce_sorted=False), hx)
+        y, state = layer(pack_padded_sequence(x, lengths.long(), enforce_sorted=False), hx, data=case.data)
         return [y.data, *state]
-    y, state = layer(x, hx, lengths=lengths, reset=reset)
+    y, state = layer(x, hx, lengths=lengths, reset=reset, data=case.data)
     return [y, *state]
 
 
@@ -224,11 +225,13 @@ def cases(draw: st.DrawFn) -> Case:
     layers = 2 if names & OF_STACKS else draw(st.sampled_from([1, 1, 2]))
     hidden, time, batch = draw(st.sampled_from(SIZES)), draw(st.integers(3, 6)), draw(st.integers(1, 9))
     proj = draw(st.sampled_from([0, 0, hidden // 2]))
+    inputs = draw(st.sampled_from(SIZES))
+    place = st.integers(0, inputs)
     ending = draw(st.sampled_from(["dense", "lengths", "packed"]))
     length = st.integers(1 if ending == "packed" else 0, time)
     return Case(
         settings=with_switches(names, proj_size=proj, bidirectional=draw(st.booleans())),
-        inputs=draw(st.sampled_from(SIZES)),
+        inputs=inputs,
         hidden=hidden,
         layers=layers,
         time=time,
@@ -243,6 +246,7 @@ def cases(draw: st.DrawFn) -> Case:
         given=draw(st.booleans()),
         used=draw(st.sampled_from([(0, 1, 2), (0,), (1,), (2,), (0, 2)])),
         frozen=draw(st.sampled_from(["", "", "x", "weights"])),
+        data=draw(st.none() | st.builds(slice, place, place)),
         seed=draw(st.integers(0, 2**31)),
     )
 
