@@ -92,7 +92,7 @@ class LSTM(nn.Module):
         x. `lengths` [B]: row b ends after lengths[b] steps, 0 allowed; y is 0 beyond, the state that of the
         end. `reset`: a mask of x's shape without the features; where true a new sequence begins, from the
         state that a missing `hx` means. `data`: these features of x are data among learned ones; their
-        gradient is 0 and costs nothing. InputError for arguments that do not fit.
+        gradient is 0, and the compiled kernels do not compute it. InputError for arguments that do not fit.
         """
         constant = arguments.check_data("LSTM", data, self.input_size)
         if isinstance(x, PackedSequence):
