@@ -63,28 +63,36 @@ Index gates_of(const Cell& cell) {
 
 // A run over a stack, for forward and then backward: one layer in one or both directions, or several in one.
 class Run {
+  template <class Work>
+  auto by_type(const Work& work) const {
+    switch (bytes_) {
+      case 2: return work.template operator()<foretell::BFloat16>();
+      case 4: return work.template operator()<float>();
+      default: return work.template operator()<double>();
+    }
+  }
+
  public:
-  Run(bool is_double, std::vector<Cell> cells, Index time, Index batch, int directions, nb::handle lengths, bool packed,
+  // `bytes`: of a number of x.
+  Run(int bytes, std::vector<Cell> cells, Index time, Index batch, int directions, nb::handle lengths, bool packed,
       nb::object reset, std::uint64_t seed, Index sequence, Index data_begin, Index data_end)
-      : is_double_(is_double), cells_(std::move(cells)), directions_(directions), sequences_(cells_.size() * directions),
+      : bytes_(bytes), cells_(std::move(cells)), directions_(directions), sequences_(cells_.size() * directions),
         table_(time, batch, memory_of<const Index>(lengths), packed), reset_(std::move(reset)), seed_(seed),
         sequence_(sequence), data_begin_(data_begin), data_end_(data_end) {}
 
   Index saved_size(bool has_mask) const {
-    return is_double_ ? saved_size_as<double>(has_mask) : saved_size_as<float>(has_mask);
+    return by_type([&]<class Number>() { return saved_size_as<Number>(has_mask); });
   }
   bool runs_at_once(int threads) const {
-    return is_double_ ? runs_at_once_as<double>(threads) : runs_at_once_as<float>(threads);
+    return by_type([&]<class Number>() { return runs_at_once_as<Number>(threads); });
   }
   void forward(nb::handle given, nb::handle y, nb::handle final, nb::handle saved, nb::handle activity,
                int threads) const {
-    if (is_double_) forward_as<double>(given, y, final, saved, activity, threads);
-    else forward_as<float>(given, y, final, saved, activity, threads);
+    by_type([&]<class Number>() { forward_as<Number>(given, y, final, saved, activity, threads); });
   }
   void backward(nb::handle given, nb::handle y, nb::handle saved, nb::handle dy, nb::handle dfinal,
                 nb::handle gradients, nb::handle dx, int threads) const {
-    if (is_double_) backward_as<double>(given, y, saved, dy, dfinal, gradients, dx, threads);
-    else backward_as<float>(given, y, saved, dy, dfinal, gradients, dx, threads);
+    by_type([&]<class Number>() { backward_as<Number>(given, y, saved, dy, dfinal, gradients, dx, threads); });
   }
 
  private:
@@ -109,32 +117,32 @@ class Run {
   }
 
   // Of a layer's outputs or their gradient, those of a sequence's direction.
-  template <class Real>
-  foretell::Sequence<Real> outputs_of(nb::handle layer, int sequence) const {
-    foretell::Sequence<Real> found = sequence_of<Real>(layer);
+  template <class Number>
+  foretell::Sequence<Number> outputs_of(nb::handle layer, int sequence) const {
+    foretell::Sequence<Number> found = sequence_of<Number>(layer);
     if (found.data) found.data += sequence % directions_ * cells_[0].outputs;
     return found;
   }
 
   // Numbers that backward wants saved for each sequence.
-  template <class Real>
+  template <class Number>
   Index saved_size_as(bool has_mask) const {
-    constexpr Real some = 0;
-    foretell::Forward<Real> layer = described<Real>(0);
+    constexpr foretell::Wide<Number> some = 0;
+    foretell::Forward<Number> layer = described<Number>(0);
     layer.hidden_mask = has_mask ? &some : nullptr;
-    return foretell::kernels<Real>().saved_size(layer);
+    return foretell::kernels<Number>().saved_size(layer);
   }
 
-  template <class Real>
+  template <class Number>
   bool runs_at_once_as(int threads) const {
-    std::vector<foretell::Forward<Real>> layers;
-    for (int s = 0; s < sequences_; ++s) layers.push_back(described<Real>(s));
+    std::vector<foretell::Forward<Number>> layers;
+    for (int s = 0; s < sequences_; ++s) layers.push_back(described<Number>(s));
     return directions_ == 1 && foretell::runs_at_once(layers.data(), sequences_, threads);
   }
 
-  template <class Real>
-  foretell::Forward<Real> described(int sequence) const {
-    foretell::Forward<Real> layer;
+  template <class Number>
+  foretell::Forward<Number> described(int sequence) const {
+    foretell::Forward<Number> layer;
     layer.cell = cells_[sequence / directions_];
     layer.rows = table_.rows;
     layer.reverse = sequence % directions_ == 1;
@@ -145,34 +153,36 @@ class Run {
   }
 
   // `given`: what the stack reads, in the order of foretell.lstm.request.Request.tensors; `y`: of each layer.
-  template <class Real>
-  std::vector<foretell::Forward<Real>> read(nb::handle given, nb::handle y, nb::handle saved) const {
+  template <class Number>
+  std::vector<foretell::Forward<Number>> read(nb::handle given, nb::handle y, nb::handle saved) const {
+    using Real = foretell::Wide<Number>;
     Tensors tensors(given), outputs(y);
-    std::vector<foretell::Forward<Real>> layers;
-    const auto x = sequence_of<const Real>(tensors.take());
+    std::vector<foretell::Forward<Number>> layers;
+    const auto x = sequence_of<const Number>(tensors.take());
     const auto initial = take_state<const Real>(tensors), start = take_state<const Real>(tensors);
     nb::handle above, below;
     for (int s = 0; s < sequences_; ++s) {
       if (s % directions_ == 0) below = std::exchange(above, outputs.take());
-      foretell::Forward<Real>& layer = layers.emplace_back(described<Real>(s));
-      layer.x = s < directions_ ? x : sequence_of<const Real>(below);
-      layer.y = outputs_of<Real>(above, s);
+      foretell::Forward<Number>& layer = layers.emplace_back(described<Number>(s));
+      layer.x = s < directions_ ? x : sequence_of<const Number>(below);
+      layer.y = outputs_of<Number>(above, s);
       layer.initial = part_of(initial, s);
       layer.start = part_of(start, s);
       tensors.fill(layer.weights);
       if (!saved.is_none()) layer.saved = memory_of<Real>(saved) + s * strides_of(saved).at(0);
     }
-    for (foretell::Forward<Real>& layer : layers) layer.hidden_mask = memory_of<const Real>(tensors.take());
+    for (foretell::Forward<Number>& layer : layers) layer.hidden_mask = memory_of<const Real>(tensors.take());
     tensors.end();
     outputs.end();
     return layers;
   }
 
   // `activity`: i, f, g, o, c of each sequence, or nothing.
-  template <class Real>
+  template <class Number>
   void forward_as(nb::handle given, nb::handle y, nb::handle final, nb::handle saved, nb::handle activity,
                   int threads) const {
-    std::vector<foretell::Forward<Real>> layers = read<Real>(given, y, saved);
+    using Real = foretell::Wide<Number>;
+    std::vector<foretell::Forward<Number>> layers = read<Number>(given, y, saved);
     Tensors cells(activity), finals(final);
     const auto after = take_state<Real>(finals);
     finals.end();
@@ -188,27 +198,28 @@ class Run {
 
   // `gradients`: as `given` but for the masks, which have none, and for x; `dx`: of what each sequence read, those of
   // the first layer's directions apart; `dy`: of the last layer.
-  template <class Real>
+  template <class Number>
   void backward_as(nb::handle given, nb::handle y, nb::handle saved, nb::handle dy, nb::handle dfinal,
                    nb::handle gradients, nb::handle dx, int threads) const {
-    const std::vector<foretell::Forward<Real>> layers = read<Real>(given, y, saved);
-    std::vector<foretell::Backward<Real>> runs(sequences_);
+    using Real = foretell::Wide<Number>;
+    const std::vector<foretell::Forward<Number>> layers = read<Number>(given, y, saved);
+    std::vector<foretell::Backward<Number>> runs(sequences_);
     Tensors finals(dfinal), wanted(gradients), inputs(dx);
     const auto after = take_state<const Real>(finals);
     const auto initial = take_state<Real>(wanted), start = take_state<Real>(wanted);
     for (int s = 0; s < sequences_; ++s) {
-      foretell::Backward<Real>& run = runs[s];
+      foretell::Backward<Number>& run = runs[s];
       run.forward = layers[s];
       run.dfinal = part_of(after, s);
       run.dinitial = part_of(initial, s);
       run.dstart = part_of(start, s);
-      run.dx = sequence_of<Real>(inputs.take());
+      run.dx = sequence_of<Number>(inputs.take());
       if (s < directions_) {
         run.data_begin = data_begin_;
         run.data_end = data_end_;
       }
       wanted.fill(run.dweights);
-      if (s + directions_ >= sequences_) run.dy = outputs_of<const Real>(dy, s);
+      if (s + directions_ >= sequences_) run.dy = outputs_of<const Number>(dy, s);
       if (s >= directions_) runs[s - directions_].dy = {run.dx.data, run.dx.time, run.dx.row};
     }
     finals.end();
@@ -218,7 +229,7 @@ class Run {
     foretell::backward(runs.data(), int(cells_.size()), directions_, threads);
   }
 
-  bool is_double_;
+  int bytes_;
   std::vector<Cell> cells_;  // of the layers
   int directions_, sequences_;
   RowTable table_;
@@ -230,6 +241,7 @@ class Run {
 }  // namespace
 
 void bind_lstm(nb::module_& module) {
+  module.def("multiplies_bfloat16", &foretell::multiplies_bfloat16);
   nb::class_<Cell>(module, "Cell")
       .def(nb::init<>())
       .def_rw("inputs", &Cell::inputs)
@@ -249,7 +261,7 @@ void bind_lstm(nb::module_& module) {
       .def_rw("zoneout_c", &Cell::zoneout_c)
       .def_rw("draws", &Cell::draws);
   nb::class_<Run>(module, "Run")
-      .def(nb::init<bool, std::vector<Cell>, Index, Index, int, nb::handle, bool, nb::object, std::uint64_t, Index,
+      .def(nb::init<int, std::vector<Cell>, Index, Index, int, nb::handle, bool, nb::object, std::uint64_t, Index,
                    Index, Index>(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg())

@@ -11,9 +11,7 @@ NB_MODULE(_native, module) {
   module.def("features", &foretell::features);
   module.def("variants", [] {
     std::vector<std::string_view> names;
-    for (const foretell::Variant& variant : foretell::variants()) {
-      if (variant.supported()) names.push_back(variant.name);
-    }
+    for (const foretell::Variant* variant : foretell::supported_variants()) names.push_back(variant->name);
     return names;
   });
   module.def("active", [] { return foretell::active().name; });

@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "bindings.h"
@@ -44,7 +45,7 @@ class View {
   bool held_;
 };
 
-template <class Real>
+template <class Number>
 struct Kind;
 template <>
 struct Kind<float> {
@@ -53,6 +54,10 @@ struct Kind<float> {
 template <>
 struct Kind<double> {
   static constexpr const char *name = "Stepper64", *format = "d", *array = "float64";
+};
+template <>
+struct Kind<foretell::BFloat16> {
+  static constexpr const char* name = "Stepper16";  // numpy knows no such numbers
 };
 
 // x, an array as a step takes it -> a new array; None if x is not one.
@@ -83,10 +88,12 @@ std::vector<foretell::State<Real>> read_states(nb::handle layers) {
   return states;
 }
 
-template <class Real>
+template <class Number>
 void bind(nb::module_& module) {
-  using Class = Stepper<Real>;
-  nb::class_<Class>(module, Kind<Real>::name)
+  using Real = foretell::Wide<Number>;
+  using Class = Stepper<Number>;
+  nb::class_<Class> found(module, Kind<Number>::name);
+  found
       .def("__init__",
            [](Class* self, const std::vector<Cell>& cells, nb::handle weights, nb::handle states, Index batch,
               bool residual) {
@@ -103,9 +110,10 @@ void bind(nb::module_& module) {
              new (self) Class(layers, batch, residual);
            })
       .def("twin", [](const Class& self, nb::handle states) { return self.twin(read_states<Real>(states)); })
-      .def("step_array", &step_array<Real>, nb::arg().none())
-      .def("step",
-           [](Class& self, nb::handle x, nb::handle y) { self.step(memory_of<const Real>(x), memory_of<Real>(y)); });
+      .def("step", [](Class& self, nb::handle x, nb::handle y) {
+        self.step(memory_of<const Number>(x), memory_of<Number>(y));
+      });
+  if constexpr (std::is_same_v<Number, Real>) found.def("step_array", &step_array<Real>, nb::arg().none());
 }
 
 }  // namespace
@@ -113,4 +121,5 @@ void bind(nb::module_& module) {
 void bind_stepper(nb::module_& module) {
   bind<float>(module);
   bind<double>(module);
+  bind<foretell::BFloat16>(module);
 }

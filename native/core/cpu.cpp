@@ -5,29 +5,33 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace foretell {
 namespace {
 
 constexpr std::string_view avx512_needs[] = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"};
+constexpr std::string_view bf16_needs[] = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl",
+                                           "avx512_bf16"};
 constexpr std::string_view avx2_needs[] = {"avx2", "fma"};
 constexpr std::string_view neon_needs[] = {"neon"};
 
 constexpr Variant all_variants[] = {
+    {"avx512_bf16", bf16_needs},
     {"avx512", avx512_needs},
     {"avx2", avx2_needs},
     {"neon", neon_needs},
     {"baseline", {}},
 };
 
-std::string supported_names() {
-  std::string names;
-  for (const Variant& variant : all_variants) {
-    if (!variant.supported()) continue;
-    if (!names.empty()) names += ", ";
-    names += variant.name;
-  }
-  return names;
+// Does a dot product of bfloat16 take no longer here than a product of floats?  On AMD's CPUs so; on Intel's it takes
+// twice as long (lab/README.md, 1 and 45).
+bool has_fast_dot_products() {
+#if defined(__x86_64__)
+  return !__builtin_cpu_is("intel");
+#else
+  return true;
+#endif
 }
 
 }  // namespace
@@ -56,11 +60,23 @@ bool Variant::supported() const {
 
 std::span<const Variant> variants() { return all_variants; }
 
-const Variant& choose(std::string_view forced) {
+std::vector<const Variant*> supported_variants() {
+  std::vector<const Variant*> found;
   for (const Variant& variant : all_variants) {
-    if (variant.supported() && (forced.empty() || forced == variant.name)) return variant;
+    if (variant.supported()) found.push_back(&variant);
   }
-  throw std::invalid_argument("FORETELL_CPU must be one of " + supported_names() + " on this machine; got '" +
+  if (found[0]->name == "avx512_bf16" && !has_fast_dot_products()) std::swap(found[0], found[1]);
+  return found;
+}
+
+const Variant& choose(std::string_view forced) {
+  std::string names;
+  for (const Variant* variant : supported_variants()) {
+    if (forced.empty() || forced == variant->name) return *variant;
+    if (!names.empty()) names += ", ";
+    names += variant->name;
+  }
+  throw std::invalid_argument("FORETELL_CPU must be one of " + names + " on this machine; got '" +
                               std::string(forced) + "'.");
 }
 

@@ -23,16 +23,26 @@ FORETELL_DECLARE(baseline)
 #if defined(__x86_64__)
 FORETELL_DECLARE(avx512)
 FORETELL_DECLARE(avx2)
+namespace avx512_bf16 {
+extern const Kernels<BFloat16> bfloat16_kernels;
+}
 #elif defined(__aarch64__)
 FORETELL_DECLARE(neon)
 #endif
 
 namespace {
 
-using Both = std::pair<const Kernels<float>*, const Kernels<double>*>;
+struct AllKernels {
+  const Kernels<float>* of_float;
+  const Kernels<double>* of_double;
+  const Kernels<BFloat16>* of_bfloat16 = nullptr;
+};
 
-Both find_kernels(std::string_view variant) {
+AllKernels find_kernels(std::string_view variant) {
 #if defined(__x86_64__)
+  if (variant == "avx512_bf16") {
+    return {&avx512::float_kernels, &avx512::double_kernels, &avx512_bf16::bfloat16_kernels};
+  }
   if (variant == "avx512") return {&avx512::float_kernels, &avx512::double_kernels};
   if (variant == "avx2") return {&avx2::float_kernels, &avx2::double_kernels};
 #elif defined(__aarch64__)
@@ -41,8 +51,8 @@ Both find_kernels(std::string_view variant) {
   return {&baseline::float_kernels, &baseline::double_kernels};
 }
 
-const Both& active_kernels() {
-  static const Both found = find_kernels(active().name);
+const AllKernels& active_kernels() {
+  static const AllKernels found = find_kernels(active().name);
   return found;
 }
 
@@ -82,35 +92,36 @@ void run_teams(const Plan& plan, int directions, const Function& work) {
 }
 
 // The two passes alike: what memory a layer needs, and what a thread does there.
-template <class Real>
-void measure(const Forward<Real>& layer, Division<Real>& parts) {
-  parts.fit(kernels<Real>().packed_size(layer.cell), kernels<Real>().forward_scratch(layer));
+template <class Number>
+void measure(const Forward<Number>& layer, Division<Wide<Number>>& parts) {
+  parts.fit(kernels<Number>().packed_size(layer.cell), kernels<Number>().forward_scratch(layer));
 }
 
-template <class Real>
-void measure(const Backward<Real>& layer, Division<Real>& parts) {
-  parts.fit(0, kernels<Real>().backward_scratch(layer));
+template <class Number>
+void measure(const Backward<Number>& layer, Division<Wide<Number>>& parts) {
+  parts.fit(0, kernels<Number>().backward_scratch(layer));
 }
 
-template <class Real>
-void run_as_member(const Forward<Real>& layer, Real* packed, Scratch<Real> scratch, const Team& team) {
-  kernels<Real>().pack(layer.cell, layer.weights, packed, team);
+template <class Number>
+void run_as_member(const Forward<Number>& layer, Wide<Number>* packed, Scratch<Wide<Number>> scratch,
+                   const Team& team) {
+  kernels<Number>().pack(layer.cell, layer.weights, packed, team);
   if (team.barrier) team.barrier->wait();
-  kernels<Real>().forward(layer, packed, scratch, team);
+  kernels<Number>().forward(layer, packed, scratch, team);
 }
 
-template <class Real>
-void run_as_member(const Backward<Real>& layer, Real*, Scratch<Real> scratch, const Team& team) {
-  kernels<Real>().backward(layer, scratch, team);
+template <class Number>
+void run_as_member(const Backward<Number>& layer, Wide<Number>*, Scratch<Wide<Number>> scratch, const Team& team) {
+  kernels<Number>().backward(layer, scratch, team);
 }
 
 // One layer on as many threads as are worth it.
-template <class Real, template <class> class Pass>
-void run_layer(const Pass<Real>* layer, int directions, int threads) {
+template <class Number, template <class> class Pass>
+void run_layer(const Pass<Number>* layer, int directions, int threads) {
   const Plan plan = choose_plan(forward_of(layer[0]), directions, threads);
-  Division<Real> parts;
+  Division<Wide<Number>> parts;
   measure(layer[0], parts);
-  Real* memory = parts.reserve(directions, plan.teams * plan.members);
+  Wide<Number>* memory = parts.reserve(directions, plan.teams * plan.members);
   run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
     run_as_member(layer[direction], parts.packed_of(memory, direction),
                   parts.scratch_of(memory, directions, direction, worker), team);
@@ -118,13 +129,13 @@ void run_layer(const Pass<Real>* layer, int directions, int threads) {
 }
 
 // All layers at once, each on one thread and a few steps behind the one it reads from; `at(n)`: the n-th to begin.
-template <class Real, template <class> class Pass, class Order>
-void run_wave(const Pass<Real>* layers, int count, int threads, const Order& at) {
+template <class Number, template <class> class Pass, class Order>
+void run_wave(const Pass<Number>* layers, int count, int threads, const Order& at) {
   const Index slice = slice_of(forward_of(layers[0]).rows.time);
   const int workers = std::min(count, threads);
-  Division<Real> parts;
+  Division<Wide<Number>> parts;
   for (int n = 0; n < count; ++n) measure(layers[n], parts);
-  Real* memory = parts.reserve(count, workers);
+  Wide<Number>* memory = parts.reserve(count, workers);
   std::vector<Progress> progress(count);
   parallel(workers, [&](int worker, int granted) {
     for (int n = worker; n < count; n += granted) {
@@ -135,8 +146,8 @@ void run_wave(const Pass<Real>* layers, int count, int threads, const Order& at)
   });
 }
 
-template <class Real, template <class> class Pass, class Order>
-void run_stack(const Pass<Real>* layers, int count, int directions, int threads, const Order& at) {
+template <class Number, template <class> class Pass, class Order>
+void run_stack(const Pass<Number>* layers, int count, int directions, int threads, const Order& at) {
   if (directions == 1 && makes_wave(layers, count, threads)) {
     run_wave(layers, count, threads, at);
   } else {
@@ -149,34 +160,42 @@ void run_stack(const Pass<Real>* layers, int count, int directions, int threads,
 
 template <>
 const Kernels<float>& kernels<float>() {
-  return *active_kernels().first;
+  return *active_kernels().of_float;
 }
 
 template <>
 const Kernels<double>& kernels<double>() {
-  return *active_kernels().second;
+  return *active_kernels().of_double;
 }
 
-template <class Real>
-void forward(const Forward<Real>* layers, int count, int directions, int threads) {
+template <>
+const Kernels<BFloat16>& kernels<BFloat16>() {
+  return *active_kernels().of_bfloat16;
+}
+
+bool multiplies_bfloat16() { return active_kernels().of_bfloat16; }
+
+template <class Number>
+void forward(const Forward<Number>* layers, int count, int directions, int threads) {
   run_stack(layers, count, directions, threads, [](int n) { return n; });
 }
 
-template <class Real>
-void backward(const Backward<Real>* layers, int count, int directions, int threads) {
+template <class Number>
+void backward(const Backward<Number>* layers, int count, int directions, int threads) {
   run_stack(layers, count, directions, threads, [=](int n) { return count - 1 - n; });
 }
 
-template <class Real>
-bool runs_at_once(const Forward<Real>* layers, int count, int threads) {
+template <class Number>
+bool runs_at_once(const Forward<Number>* layers, int count, int threads) {
   return makes_wave(layers, count, threads);
 }
 
-template void forward(const Forward<float>*, int, int, int);
-template void forward(const Forward<double>*, int, int, int);
-template void backward(const Backward<float>*, int, int, int);
-template void backward(const Backward<double>*, int, int, int);
-template bool runs_at_once(const Forward<float>*, int, int);
-template bool runs_at_once(const Forward<double>*, int, int);
+#define FORETELL_DEFINE(Number)                                           \
+  template void forward(const Forward<Number>*, int, int, int);           \
+  template void backward(const Backward<Number>*, int, int, int);         \
+  template bool runs_at_once(const Forward<Number>*, int, int);
+FORETELL_DEFINE(float)
+FORETELL_DEFINE(double)
+FORETELL_DEFINE(BFloat16)
 
 }  // namespace foretell

@@ -29,24 +29,26 @@ inline double step_cost(double rows, double blocks, double depth, double panel_b
 }
 
 // Multiply-adds of a layer in one direction.
-template <class Real>
-double work_of(const Forward<Real>& layer) {
+template <class Number>
+double work_of(const Forward<Number>& layer) {
   const Cell& cell = layer.cell;
   return 4.0 * double(cell.hidden) * double(cell.outputs + cell.inputs) * double(layer.rows.first[layer.rows.time]);
 }
 
-template <class Real>
-Plan choose_plan(const Forward<Real>& layer, int directions, int threads) {
+template <class Number>
+Plan choose_plan(const Forward<Number>& layer, int directions, int threads) {
   const Cell& cell = layer.cell;
   const Rows& rows = layer.rows;
-  const double depth = double(cell.outputs), pairs = double(rows.first[rows.time]);
+  constexpr Index together = sizeof(Wide<Number>) / sizeof(Number);  // numbers of a factor
+  const double depth = double(cell.outputs) / double(together), pairs = double(rows.first[rows.time]);
   if (threads <= 1 || work_of(layer) * directions < too_little) return {};
   Plan plan;
   plan.teams = directions == 2 ? 2 : 1;
   const int available = threads / plan.teams;
-  const Index lanes = kernels<Real>().lanes, blocks = (cell.hidden + lanes - 1) / lanes;
-  const double panel = 4.0 * double(lanes) * sizeof(Real), weights = depth * panel * double(blocks);
-  const bool needs_rows = cell.layer_norm || cell.projection || cell.gate_recurrence || layer.hidden_mask;
+  const Index lanes = kernels<Number>().lanes, blocks = (cell.hidden + lanes - 1) / lanes;
+  const double panel = 4.0 * double(lanes) * sizeof(Wide<Number>), weights = depth * panel * double(blocks);
+  const bool sees_more = cell.gate_recurrence || layer.hidden_mask || cell.outputs % together;
+  const bool needs_rows = cell.layer_norm || cell.projection || sees_more;
   constexpr double meeting = 1300, worthwhile = 0.8;  // cycles; of one thread's cost
   const int by_rows = int(std::min<Index>(available, rows.batch));
   const int by_units = needs_rows ? 1 : int(std::min<Index>(available, blocks));
@@ -62,13 +64,13 @@ Plan choose_plan(const Forward<Real>& layer, int directions, int threads) {
 }
 
 // The forward pass that a layer is of.
-template <class Real>
-const Forward<Real>& forward_of(const Forward<Real>& layer) {
+template <class Number>
+const Forward<Number>& forward_of(const Forward<Number>& layer) {
   return layer;
 }
 
-template <class Real>
-const Forward<Real>& forward_of(const Backward<Real>& layer) {
+template <class Number>
+const Forward<Number>& forward_of(const Backward<Number>& layer) {
   return layer.forward;
 }
 
@@ -77,8 +79,8 @@ inline Index slice_of(Index time) { return std::max<Index>(4, time / 32); }
 
 // Is a stack done sooner if all of its layers run at once, each on one thread, than if threads share one after the
 // other?  It is where they are too small to be shared; and where they are alike, for sharing costs something too.
-template <class Real, template <class> class Pass>
-bool makes_wave(const Pass<Real>* layers, int count, int threads) {
+template <class Number, template <class> class Pass>
+bool makes_wave(const Pass<Number>* layers, int count, int threads) {
   if (threads <= 1 || count <= 1) return false;
   constexpr double near = 0.75 * (1 << 20);  // bytes of weights that stay in a core's cache beside all else
   constexpr double sharing = 32000;          // multiply-adds that one core does in what a step loses if shared, .4 us
@@ -87,10 +89,10 @@ bool makes_wave(const Pass<Real>* layers, int count, int threads) {
   std::vector<double> of_worker(workers);
   double all = 0, shared = 0;
   for (int n = 0; n < count; ++n) {
-    const Forward<Real>& layer = forward_of(layers[n]);
+    const Forward<Number>& layer = forward_of(layers[n]);
     const Cell& cell = layer.cell;
     const int members = choose_plan(layer, 1, threads).members;
-    if (members > 1 && 4.0 * double(cell.hidden * (cell.inputs + cell.outputs)) * sizeof(Real) > near) return false;
+    if (members > 1 && 4.0 * double(cell.hidden * (cell.inputs + cell.outputs)) * sizeof(Number) > near) return false;
     const double work = work_of(layer);
     all += work;
     shared += members > 1 ? work / members + sharing * time : work;

@@ -14,16 +14,17 @@ namespace foretell::FORETELL_VARIANT {
 
 constexpr Index deep_blocks = 16;  // unit blocks of a panel that are used on all rows while in L2; a whole chain
 
-template <class Real>
-class BackwardRun : CellGradients<Real> {
-  using Base = CellGradients<Real>;
+template <class Number>
+class BackwardRun : CellGradients<Number> {
+  using Base = CellGradients<Number>;
+  using Real = Wide<Number>;
   using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::share, Base::team, Base::units, Base::V;
   using Base::b, Base::base, Base::chunk, Base::chunk_pairs, Base::chunks, Base::now, Base::outputs, Base::placed;
   using Base::dc, Base::dgates_before, Base::dh, Base::dout, Base::peephole;
 
  public:
-  BackwardRun(const Backward<Real>& b, Scratch<Real> scratch, const Team& team)
-      : Base(b, team), depth(at.J * at.width), data(b.data_end - b.data_begin), inputs(ceil_div(at.I - data, V)),
+  BackwardRun(const Backward<Number>& b, Scratch<Real> scratch, const Team& team)
+      : Base(b, team), depth(at.J * at.deep), data(b.data_end - b.data_begin), inputs(ceil_div(at.I - data, V)),
         seen_blocks(ceil_div(at.recurrent, V)), weights(cell, b.dweights, team, chunk_pairs) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
@@ -34,14 +35,16 @@ class BackwardRun : CellGradients<Real> {
     // Layer norm stands between the gates and what they saw of h, but not of the gates.
     has_both = cell.layer_norm && cell.gate_recurrence;
     dseen_gates = shared.take(has_both ? batch * seen_blocks * V : 0);
-    direct = shared.take(cell.projection ? batch * outputs * V : 0);
-    recurrent_t = shared.take(depth * seen_blocks * V);
-    input_t = shared.take(b.dx.data ? depth * inputs * V : 0);
-    projection_t = shared.take(cell.projection ? at.R * at.J * V : 0);
+    dprojected = shared.template take_as<Number>(cell.projection ? batch * outputs * V : 0);
+    const auto take_factors = [&](Index count) { return shared.template take_as<Factor<Number>>(count); };
+    recurrent_t = take_factors(depth * seen_blocks * V);
+    input_t = take_factors(b.dx.data ? depth * inputs * V : 0);
+    projection_t = take_factors(cell.projection ? at.depth(at.R) * at.J * V : 0);
     weights.take_shared(shared);
     size.shared = shared.taken();
+    Base::take_own_states(own);
     zeros = own.take(max_vectors * V);
-    rows = own.template take_as<RowAt<Real>>(batch);
+    rows = own.template take_as<RowAt<Number>>(batch);
     tile = own.take((at.J > deep_blocks ? chunk_pairs : max_rows) * max_vectors * V);
     weights.take_own(own);
     size.own = own.taken();
@@ -91,13 +94,13 @@ class BackwardRun : CellGradients<Real> {
     // Members that share units pack the panels of their own, else all of them together.
     const Index from = share.first_block, to = by_rows ? seen_blocks : share.last_block;
     const Index who = by_rows ? member : 0, of = by_rows ? members : 1;
-    using T = Transposed<Real>;
+    using T = Transposed<Number>;
     const Parameters<const Real>& w = f.weights;
     clear_padding(recurrent_t + from * V * depth, (to - from) * V * depth, who, of);
     if (by_rows) wait();  // the padding is in the same lines
     const Index gates = at.gates * at.H;
     T::pack(at, w.weight_hh, at.R, at.R, 0, false, from, to, who, of, recurrent_t);
-    if (cell.gate_recurrence) T::pack(at, w.weight_gate, gates, gates, at.R, true, from, to, who, of, recurrent_t);
+    if (cell.gate_recurrence) T::pack(at, w.weight_gate, gates, gates, at.seen_h, true, from, to, who, of, recurrent_t);
     if (b.dx.data) {
       clear_padding(input_t, inputs * V * depth, member, members);
       wait();
@@ -110,22 +113,26 @@ class BackwardRun : CellGradients<Real> {
     if (cell.projection) pack_projection();
     if (cell.peepholes) {
       const Share blocks(Team{team.member, team.members, nullptr, Split::units}, at.J, 0, true);
-      pack_vector<Real>(at, w.peephole, nullptr, true, peephole, blocks);
+      pack_vector(at, w.peephole, nullptr, true, peephole, blocks);
     }
     weights.clear();
   }
 
-  static void clear_padding(Real* memory, Index count, Index who, Index of) {
-    for (Index n = count * who / of; n < count * (who + 1) / of; ++n) memory[n] = 0;
+  static void clear_padding(Factor<Number>* memory, Index count, Index who, Index of) {
+    for (Index n = count * who / of; n < count * (who + 1) / of; ++n) memory[n] = Factor<Number>{};
   }
 
   // W_hr [R,H] as panels [J][R][vectors][V], for the gradient of what it projects.
   void pack_projection() const {
-    for (Index r = team.member; r < at.R; r += team.members) {
+    const Index lines = at.depth(at.R);
+    for (Index r = team.member; r < lines; r += team.members) {
+      const Index from = r * together<Number>, there = smaller(together<Number>, at.R - from);
       for (Index j = 0; j < at.J; ++j) {
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, at.J - first);
-        Real* to = projection_t + first * V * at.R + r * vectors * V + (j - first) * V;
-        store(to, load(f.weights.weight_hr + r * at.H + j * V, at.units(j)));
+        Factor<Number>* to = projection_t + (first * lines + r * vectors + j - first) * V;
+        for (int lane = 0; lane < V; ++lane) to[lane] = Factor<Number>{};
+        const Real* row = f.weights.weight_hr + from * at.H + j * V;
+        Transposed<Number>::put_row(row, there, at.H, at.units(j), to);
       }
     }
   }
@@ -149,13 +156,13 @@ class BackwardRun : CellGradients<Real> {
     }
   }
 
-  void note(const RowAt<Real>& row) const {
+  void note(const RowAt<Number>& row) const {
     const Index n = row.number - base;
     now->x[n] = pairs.at(f.x, row.step, row.row);
     now->seen[n] = row.seen;
     now->c_before[n] = row.c_before;
     now->c_stride[n] = row.c_stride;
-    if (cell.projection) now->outs[n] = computed.outs + row.number * at.H;
+    if (cell.projection) now->outs[n] = computed.outs + row.number * at.out;
     if (b.dx.data) now->dx[n] = pairs.at(b.dx, row.step, row.row);
   }
 
@@ -167,8 +174,8 @@ class BackwardRun : CellGradients<Real> {
     }
     if (b.dx.data && !f.rows.packed && (team.split == Split::rows || team.member == 0)) {
       for (Index n = count; n < share.rows(f.rows.batch); ++n) {
-        Real* dx = pairs.at(b.dx, t, share.row(n));
-        for (Index k = 0; k < at.I; ++k) dx[k] = 0;
+        Number* dx = pairs.at(b.dx, t, share.row(n));
+        for (Index k = 0; k < at.I; ++k) dx[k] = Number{};
       }
     }
     if (cell.projection) project_back(count);
@@ -190,7 +197,7 @@ class BackwardRun : CellGradients<Real> {
   template <bool PLAIN>
   void differentiate_cells(Index count) {
     for (Index n = 0; n < count; ++n) {
-      const RowAt<Real>& ahead = rows[smaller(n + 1, count - 1)];
+      const RowAt<Number>& ahead = rows[smaller(n + 1, count - 1)];
       for (Index j = share.first_block; j < share.last_block; ++j) {
         Base::fetch_cell(ahead, j);
         Base::template differentiate_cell<PLAIN>(rows[n], j);
@@ -200,34 +207,30 @@ class BackwardRun : CellGradients<Real> {
 
   void project_back(Index count) {
     for (Index n = 0; n < count; ++n) {
-      const RowAt<Real>& row = rows[n];
+      const RowAt<Number>& row = rows[n];
       for (Index j = 0; j < outputs; ++j) {
-        const Vec<Real> value = Base::template unzone_h<false>(row, j, direct + (row.row * outputs + j) * V);
-        store(dh + (row.row * outputs + j) * V, value);
+        const Index where = (row.row * outputs + j) * V;
+        const Vec<Real> value = Base::template unzone_h<false>(row, j, dh + where);
+        store(dprojected + where, value);
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
         store(now->h + (first * chunk_pairs + (row.number - base) * vectors + (j - first)) * V, value);
       }
     }
-    const Real* a[max_rows];
+    const Index lines = at.depth(at.R);
+    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
     for (Index j = 0; j < at.J; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, at.J - j));
+      const Factor<Number>* panel = projection_t + j * V * lines;
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
-          a[r] = dh + rows[n + r].row * outputs * V;
+          a[r] = factors(dprojected + rows[n + r].row * outputs * V);
           from[r] = zeros;
           to[r] = dout + (rows[n + r].row * at.J + j) * V;
         }
-        row_tile_for<Real>(cut.rows(part), vectors, 1)(a, 1, at.R, 0, projection_t + j * V * at.R, 0, {from, to, V, 0},
-                                              projection_t + j * V * at.R);
-      }
-    }
-    for (Index n = 0; n < count; ++n) {
-      for (Index j = 0; j < outputs; ++j) {
-        const Index where = (rows[n].row * outputs + j) * V;
-        store(dh + where, load(direct + where));
+        row_tile_for<Number>(cut.rows(part), vectors, 1)(a, 1, lines, 0, panel, 0, {from, to, V, 0}, panel);
       }
     }
   }
@@ -244,25 +247,25 @@ class BackwardRun : CellGradients<Real> {
   struct Piece {
     Index j, s, blocks;
     int vectors;
-    const Real* weights;
+    const Factor<Number>* weights;
   };
 
-  void multiply_back(Index count, Real* gradient, Real* target, Index width, bool adds, bool turned) {
+  void multiply_back(Index count, Number* gradient, Real* target, Index width, bool adds, bool turned) {
     const Index to_block = team.split == Split::rows ? ceil_div(width, V) : share.last_block;
-    const Real* a[max_rows];
+    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
     // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.
     // The batch decides, not this member's rows, for the order of a sum must not depend on them.
-    const Index deep = f.rows.batch <= few_rows ? larger(1, chain / at.width) : deep_blocks;
+    const Index deep = f.rows.batch <= few_rows ? larger(1, chain / at.deep) : deep_blocks;
     const Index of_panel = ceil_div(at.J, deep);
     const Index pieces = ceil_div(to_block - share.first_block, max_vectors) * of_panel;
     const auto piece_at = [&](Index place) {
       const Index n = turned ? pieces - 1 - place : place;
       const Index j = share.first_block + n / of_panel * max_vectors, s = n % of_panel * deep;
       const int vectors = int(smaller(max_vectors, to_block - j));
-      const Real* weights = recurrent_t + j * V * depth + s * at.width * vectors * V;
+      const Factor<Number>* weights = recurrent_t + j * V * depth + s * at.deep * vectors * V;
       return Piece{j, s, smaller(deep, at.J - s), vectors, weights};
     };
     for (Index place = 0; place < pieces; ++place) {
@@ -270,23 +273,23 @@ class BackwardRun : CellGradients<Real> {
       const bool begins = place % of_panel == 0;
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
-          a[r] = placed(gradient, piece.s, rows[n + r]);
+          a[r] = factors(placed(gradient, piece.s, rows[n + r]));
           to[r] = target + rows[n + r].row * width + piece.j * V;
           from[r] = adds || !begins ? to[r] : zeros;
         }
-        const Real* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.width;
-        row_tile_for<Real>(cut.rows(part), piece.vectors, 1)(a, piece.blocks, at.width, chunk_pairs * at.width,
-                                                             piece.weights, 0, {from, to, V, 0}, next);
+        const Factor<Number>* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.deep;
+        row_tile_for<Number>(cut.rows(part), piece.vectors, 1)(a, piece.blocks, at.deep, chunk_pairs * at.deep,
+                                                               piece.weights, 0, {from, to, V, 0}, next);
       }
     }
   }
 
-  void unsee(const RowAt<Real>& row) const {
+  void unsee(const RowAt<Number>& row) const {
     const Index offset = row.row * seen_blocks * V, width = cell.gate_recurrence ? at.gates * at.H : 0;
     const Real* mask = f.hidden_mask ? f.hidden_mask + row.caller * at.R : nullptr;
     Real* to = dh + row.row * outputs * V;
     for (Index k = 0; k < at.R; ++k) to[k] += mask ? mask[k] * dseen[offset + k] : dseen[offset + k];
-    const Real* of_gates = (has_both ? dseen_gates : dseen) + offset + at.R;
+    const Real* of_gates = (has_both ? dseen_gates : dseen) + offset + at.seen_h;
     for (Index k = 0; k < width; ++k) dgates_before[row.row * width + k] = of_gates[k];
   }
 
@@ -298,7 +301,7 @@ class BackwardRun : CellGradients<Real> {
   }
 
   // Where a sequence began from the start state, the gradient goes there.
-  void give_start(const RowAt<Real>& row) const {
+  void give_start(const RowAt<Number>& row) const {
     const State<Real>& to = b.dstart;
     const Index h_count = units.output_end - units.begin, c_count = units.cell_end - units.begin;
     move(dh + row.row * outputs * V + units.begin, h_count, to.h ? to.h + row.caller * at.R + units.begin : nullptr);
@@ -335,34 +338,38 @@ class BackwardRun : CellGradients<Real> {
     const Index count = last - first;
     const Index begin = first + count * team.member / team.members;
     const Index end = first + count * (team.member + 1) / team.members;
-    const Real* a[max_rows];
+    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(end - begin);
     for (Index j = 0; j < inputs; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, inputs - j));
-      const bool is_whole = (j + vectors) * V <= before_data();  // else what lies beyond must not be written
+      // Sums of another type have to be turned into dx, and what lies beyond its end must not be written.
+      const bool is_whole = together<Number> == 1 && (j + vectors) * V <= before_data();
       for (Index s = 0; s < at.J; s += deep_blocks) {
         const Index blocks_deep = smaller(deep_blocks, at.J - s);
-        const Real* panel = input_t + j * V * depth + s * at.width * vectors * V;
+        const Factor<Number>* panel = input_t + j * V * depth + s * at.deep * vectors * V;
         Index n = begin;
         for (int part = 0; part < cut.tiles; n += cut.rows(part++)) {
           Real* sums = tile + (at.J > deep_blocks ? n - begin : 0) * max_vectors * V;  // needed again only if deep
           for (int r = 0; r < cut.rows(part); ++r) {
-            a[r] = now->gates_x + (s * chunk_pairs + n + r) * at.width;
-            to[r] = is_whole ? now->dx[n + r] + j * V : sums + r * max_vectors * V;
+            a[r] = factors(now->gates_x + (s * chunk_pairs + n + r) * at.width);
+            to[r] = sums + r * max_vectors * V;
+            if constexpr (together<Number> == 1) {
+              if (is_whole) to[r] = now->dx[n + r] + j * V;
+            }
             from[r] = s > 0 ? to[r] : zeros;
           }
-          const Real* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.width;
-          row_tile_for<Real>(cut.rows(part), vectors, 1)(a, blocks_deep, at.width, chunk_pairs * at.width, panel, 0,
-                                                         {from, to, V, 0}, next);
+          const Factor<Number>* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.deep;
+          row_tile_for<Number>(cut.rows(part), vectors, 1)(a, blocks_deep, at.deep, chunk_pairs * at.deep, panel, 0,
+                                                           {from, to, V, 0}, next);
           if (is_whole || s + blocks_deep < at.J) continue;
           for (int r = 0; r < cut.rows(part); ++r) give_inputs(to[r], j, vectors, now->dx[n + r]);
         }
       }
     }
     for (Index n = begin; n < end; ++n) {
-      for (Index k = b.data_begin; k < b.data_end; ++k) now->dx[n][k] = 0;
+      for (Index k = b.data_begin; k < b.data_end; ++k) now->dx[n][k] = Number{};
     }
   }
 
@@ -370,7 +377,7 @@ class BackwardRun : CellGradients<Real> {
   Index before_data() const { return data ? b.data_begin : at.I; }
 
   // Panel j of a row's gradient, as far as it has features.
-  void give_inputs(const Real* sums, Index j, int vectors, Real* dx) const {
+  void give_inputs(const Real* sums, Index j, int vectors, Number* dx) const {
     for (Index first = j * V; first < smaller((j + vectors) * V, at.I - data); first += V, sums += V) {
       const Index last = smaller(first + V, at.I - data), border = smaller(last, larger(first, before_data()));
       const int before = int(border - first), after = int(last - border);
@@ -379,14 +386,15 @@ class BackwardRun : CellGradients<Real> {
     }
   }
 
-  const Index depth;  // numbers in a row of gates, padding included
+  const Index depth;  // factors in a row of gates, padding included
   const Index data;   // features without a gradient
   const Index inputs, seen_blocks;
-  WeightGradients<Real> weights;
+  WeightGradients<Number> weights;
   bool has_seen, has_both;
-  Real *dseen, *dseen_gates, *direct;
-  Real *recurrent_t, *input_t, *projection_t, *zeros, *tile;
-  RowAt<Real>* rows;
+  Real *dseen, *dseen_gates, *zeros, *tile;
+  Number* dprojected;
+  Factor<Number> *recurrent_t, *input_t, *projection_t;
+  RowAt<Number>* rows;
 };
 
 }  // namespace foretell::FORETELL_VARIANT

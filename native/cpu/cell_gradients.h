@@ -11,13 +11,14 @@ namespace foretell::FORETELL_VARIANT {
 // A chunk has about so many bytes of gates' gradients, and within limits so many pairs.
 constexpr Index gate_bytes = 1 << 20, least_pairs = 256, most_pairs = 1024;
 
-template <class Real>
-class CellGradients : protected Run<Real> {
+template <class Number>
+class CellGradients : protected Run<Number> {
  protected:
-  using Base = Run<Real>;
+  using Base = Run<Number>;
+  using Real = Wide<Number>;
   using Base::at, Base::cell, Base::computed, Base::f, Base::only, Base::pairs, Base::V, Base::zoneout;
 
-  CellGradients(const Backward<Real>& b, const Team& team)
+  CellGradients(const Backward<Number>& b, const Team& team)
       : Base(b.forward, team, nullptr), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
         outputs(at.output_blocks()) {}
 
@@ -28,17 +29,17 @@ class CellGradients : protected Run<Real> {
     dgates_before = shared.take(cell.gate_recurrence ? batch * at.gates * at.H + V : 0);
     dout = shared.take(cell.projection ? batch * at.J * V : 0);
     peephole = shared.take(cell.peepholes ? at.J * 3 * V : 0);
-    for (Chunk<Real>& part : chunks) part.take(shared, cell, chunk_pairs);
+    for (Chunk<Number>& part : chunks) part.take(shared, cell, chunk_pairs);
   }
 
-  Vec<Real> load_dy(const RowAt<Real>& row, Index j) const {
+  Vec<Real> load_dy(const RowAt<Number>& row, Index j) const {
     if (!b.dy.data) return Vec<Real>{};
     return load(pairs.at(b.dy, row.step, row.row) + j * V, int(smaller(V, at.R - j * V)));
   }
 
   // The gradient of the output before zoneout; what zoneout hands straight on stays in `kept`.
   template <bool PLAIN>
-  Vec<Real> unzone_h(const RowAt<Real>& row, Index j, Real* kept) const {
+  Vec<Real> unzone_h(const RowAt<Number>& row, Index j, Real* kept) const {
     const Vec<Real> total = load_dy(row, j) + load(dh + (row.row * outputs + j) * V);
     if (PLAIN || !zoneout.of_h()) {
       store(kept, Vec<Real>{});
@@ -51,29 +52,29 @@ class CellGradients : protected Run<Real> {
 
   // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
   template <bool PLAIN>
-  Vec<Real> output_gradient(const RowAt<Real>& row, Index j) const {
+  Vec<Real> output_gradient(const RowAt<Number>& row, Index j) const {
     if (!PLAIN && cell.projection) return load(dout + (row.row * at.J + j) * V);
     return unzone_h<PLAIN>(row, j, dh + (row.row * outputs + j) * V);
   }
 
   const Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
-  Real* placed(Real* buffer, Index j, const RowAt<Real>& row) const {
+  Number* placed(Number* buffer, Index j, const RowAt<Number>& row) const {
     return buffer + (j * chunk_pairs + row.number - base) * at.width;
   }
   template <bool PLAIN>
-  Vec<Real> fresh(Index j, const RowAt<Real>& row) const {
+  Vec<Real> fresh(Index j, const RowAt<Number>& row) const {
     return load((!PLAIN && computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + row.number) * V);
   }
 
   // Brings into L1 what `differentiate_cell` will read of a row: forward saved it long ago, and it has gone to L3.
-  void fetch_cell(const RowAt<Real>& row, Index j) const {
+  void fetch_cell(const RowAt<Number>& row, Index j) const {
     for (int v = 0; v < at.blocks; ++v) __builtin_prefetch(gates(j, row.number) + v * V);
     __builtin_prefetch(computed.cells + (j * computed.pairs + row.number) * V);
     __builtin_prefetch(row.c_before + j * row.c_stride);
   }
 
   template <bool PLAIN>
-  void differentiate_cell(const RowAt<Real>& row, Index j) {
+  void differentiate_cell(const RowAt<Number>& row, Index j) {
     const Vec<Real> one = all(Real(1)), dout = output_gradient<PLAIN>(row, j);
     const int block = PLAIN ? 3 : at.block[3];
     const Vec<Real> o = block < 0 ? one : load(gates(j, row.number) + block * V);
@@ -87,7 +88,7 @@ class CellGradients : protected Run<Real> {
 
   // From the gradients of o and, through the output alone, of the fresh cell to those of all before activation.
   template <bool PLAIN>
-  void differentiate_gates(const RowAt<Real>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
+  void differentiate_gates(const RowAt<Number>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
     const auto block = [&](int part) { return PLAIN ? part : at.block[part]; };
     const bool coupled = !PLAIN && cell.coupled, recurs = !PLAIN && cell.gate_recurrence;
     const Real* memory = gates(j, row.number);
@@ -121,7 +122,7 @@ class CellGradients : protected Run<Real> {
     dc_before = fma(dfresh, fg, dc_before);
     if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
-    Real* to = placed(now->gates, j, row);
+    Number* to = placed(now->gates, j, row);
     // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
     for (int part = 0; part < 4; ++part) {
       if (block(part) >= 0) store(to + block(part) * V, only(gradients[part], at.units(j)));
@@ -129,11 +130,11 @@ class CellGradients : protected Run<Real> {
     store(cell_gradient, only(dc_before, at.units(j)));
   }
 
-  Vec<Real> load_gate(const RowAt<Real>& row, Index j, int part) const {
+  Vec<Real> load_gate(const RowAt<Number>& row, Index j, int part) const {
     return load(dgates_before + (row.row * at.gates + at.gate[part]) * at.H + j * V, at.units(j));
   }
 
-  void differentiate_normed(const RowAt<Real>& row) {
+  void differentiate_normed(const RowAt<Number>& row) {
     const Index local = row.number - base;
     const Vec<Real> one = all(Real(1));
     for (Index j = 0; j < at.J; ++j) {
@@ -169,7 +170,8 @@ class CellGradients : protected Run<Real> {
     Real plain, normed;
   };
 
-  Means norm_means(const Real* gradient, Index stride, const Real* normed, Index normed_stride, const Real* gain,
+  template <class Gradient>
+  Means norm_means(const Gradient* gradient, Index stride, const Real* normed, Index normed_stride, const Real* gain,
                    int vectors) const {
     Vec<Real> plain{}, product{};
     for (Index j = 0; j < at.J; ++j) {
@@ -187,8 +189,9 @@ class CellGradients : protected Run<Real> {
     return (d - all(means.plain) - normed * all(means.normed)) * all(spread);
   }
 
-  void unnormalise_gates(const RowAt<Real>& row, Real* to, const Real* normed, const Real* gain, Real spread) const {
-    const Real* d = now->gates + (row.number - base) * at.width;
+  void unnormalise_gates(const RowAt<Number>& row, Number* to, const Real* normed, const Real* gain,
+                         Real spread) const {
+    const Number* d = now->gates + (row.number - base) * at.width;
     const Real* x = normed + row.number * at.width;
     const Means means = norm_means(d, chunk_pairs * at.width, x, computed.pairs * at.width, gain, at.blocks);
     for (Index j = 0; j < at.J; ++j) {
@@ -203,18 +206,18 @@ class CellGradients : protected Run<Real> {
 
  private:
   // The steps whose gradients make one product.
-  static Index product_steps(const Forward<Real>& f) {
-    const Layout<Real> at(f.cell);
-    const Index pairs = smaller(most_pairs, larger(least_pairs, gate_bytes / Index(at.J * at.width * sizeof(Real))));
+  static Index product_steps(const Forward<Number>& f) {
+    const Layout<Number> at(f.cell);
+    const Index pairs = smaller(most_pairs, larger(least_pairs, gate_bytes / Index(at.J * at.width * sizeof(Number))));
     return larger(1, smaller(f.rows.time, pairs / larger(1, f.rows.batch)));
   }
 
  protected:
-  const Backward<Real>& b;
+  const Backward<Number>& b;
   const Index chunk, chunk_pairs;  // steps, pairs at most
   const Index outputs;             // blocks of h
-  Chunk<Real> chunks[2];
-  Chunk<Real>* now = chunks;
+  Chunk<Number> chunks[2];
+  Chunk<Number>* now = chunks;
   Index base = 0;                  // the number of the chunk's first pair
   Real *dh, *dc, *dgates_before;   // of the state that the step before left, [B][outputs][V], [B][J][V], [B][nH]
   Real *dout, *peephole;           // of o * tanh(c) where that is projected, [B][J][V]; the weights, [J][i f o][V]

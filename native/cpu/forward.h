@@ -5,24 +5,23 @@
 // units of all rows meet once a step.
 #pragma once
 
-#include "activations.h"
+#include "cells.h"
 #include "foretell/threads.h"
-#include "run.h"
-#include "tiles.h"
 
 namespace foretell::FORETELL_VARIANT {
 
 constexpr double norm_epsilon = 1e-5;  // torch's
 
-template <class Real>
-class ForwardRun : Run<Real> {
-  using Base = Run<Real>;
-  using Base::at, Base::cell, Base::computed, Base::f, Base::initial_c, Base::only, Base::pairs, Base::share;
-  using Base::team, Base::units, Base::V, Base::zoneout;
+template <class Number>
+class ForwardRun : Cells<Number> {
+  using Base = Cells<Number>;
+  using Real = Wide<Number>;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::gates, Base::gates_before, Base::only, Base::pairs;
+  using Base::share, Base::team, Base::units, Base::V, Base::weights;
 
  public:
-  ForwardRun(const Forward<Real>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, team, scratch.shared), weights(f.cell, packed), chunk(Base::chunk_steps(f, team)),
+  ForwardRun(const Forward<Number>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
+      : Base(f, packed, scratch.shared, team), chunk(Base::chunk_steps(f, team)),
         is_plain(Base::is_plain(f.cell) && !f.activity[0]) {
     const Index batch = f.rows.batch;
     Parts<Real> shared(scratch.shared), own(scratch.own);
@@ -31,9 +30,11 @@ class ForwardRun : Run<Real> {
     gates_before = shared.take(cell.gate_recurrence ? batch * at.gates * at.H : 0);
     projected = shared.take(cell.projection ? batch * at.output_blocks() * V : 0);
     size.shared = shared.taken();
+    Base::take_own_states(own);
     zeros = own.take(max_vectors * V);
-    rows = own.template take_as<RowAt<Real>>(batch);
-    inputs = own.template take_as<const Real*>(chunk * batch);
+    rows = own.template take_as<RowAt<Number>>(batch);
+    inputs = own.template take_as<const Number*>(chunk * batch);
+    whole_inputs = own.template take_as<Number>(at.I % together<Number> ? chunk * batch * at.whole(at.I) : 0);
     numbers = own.template take_as<Index>(chunk * batch);
     size.own = own.taken();
   }
@@ -63,7 +64,6 @@ class ForwardRun : Run<Real> {
   ScratchSize size;
 
  private:
-  Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
   Real* normed(Real* buffer, Index j, Index number) const {
     return buffer + (j * computed.pairs + number) * at.width;
   }
@@ -83,29 +83,40 @@ class ForwardRun : Run<Real> {
     }
   }
 
+  // The n-th row of x in whole factors.
+  const Number* whole(const Number* x, Index n) const {
+    if (!whole_inputs) return x;
+    Number* row = whole_inputs + n * at.whole(at.I);
+    row[at.I] = Number{};
+    Base::copy(x, at.I, row);
+    return row;
+  }
+
   // The part of the gates that needs no recurrence, for this member's rows and units in steps [from, to).
   void project_inputs(Index from, Index to) {
     Index count = 0;
     for (Index t = from; t < to; ++t) {
       for (Index n = 0; n < share.rows(pairs.alive(t)); ++n, ++count) {
-        inputs[count] = pairs.at(f.x, t, share.row(n));
+        inputs[count] = whole(pairs.at(f.x, t, share.row(n)), count);
         numbers[count] = number_of(t, share.row(n));
       }
     }
     Real* target = cell.layer_norm ? computed.normed_x : computed.gates;
     const Cut cut(count);
     for (Index j = share.first_block; j < share.last_block; ++j) {
-      const Real* panel = weights.input + j * at.I * at.width;
+      const Factor<Number>* panel = weights.input + j * at.depth(at.I) * at.width;
       const Real* start = cell.layer_norm ? zeros : weights.bias + j * at.width;
+      const Factor<Number>* a[max_rows];
       const Real* from_rows[max_rows];
       Real* to_rows[max_rows];
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
         for (int r = 0; r < cut.rows(tile); ++r) {
+          a[r] = factors(inputs[n + r]);
           from_rows[r] = start;
           to_rows[r] = normed(target, j, numbers[n + r]);
         }
-        row_tile_for<Real>(cut.rows(tile), at.blocks, 1)(inputs + n, 1, at.I, 0, panel, 0, {from_rows, to_rows, V, 0},
-                                                         panel);
+        row_tile_for<Number>(cut.rows(tile), at.blocks, 1)(a, 1, at.depth(at.I), 0, panel, 0,
+                                                           {from_rows, to_rows, V, 0}, panel);
       }
     }
     if (!cell.layer_norm) return;
@@ -174,8 +185,8 @@ class ForwardRun : Run<Real> {
   // Beyond a row's end, this member's units of its outputs and activity.
   void clear(Index t, Index row) const {
     if (!f.rows.packed) {
-      Real* y = pairs.at(f.y, t, row);
-      for (Index k = units.begin; k < units.output_end; ++k) y[k] = 0;
+      Number* y = pairs.at(f.y, t, row);
+      for (Index k = units.begin; k < units.output_end; ++k) y[k] = Number{};
     }
     if (!f.activity[0]) return;
     const Index where = (t * f.rows.batch + pairs.caller(row)) * at.H;
@@ -185,135 +196,56 @@ class ForwardRun : Run<Real> {
   }
 
   // What the recurrent weights meet: h under its mask, then the gates of the step before.
-  void see(const RowAt<Real>& row) const {
-    Real* to = const_cast<Real*>(row.seen);
+  void see(const RowAt<Number>& row) const {
+    Number* to = const_cast<Number*>(row.seen);
     const Real* mask = f.hidden_mask ? f.hidden_mask + row.caller * at.R : nullptr;
-    for (Index k = 0; k < at.R; ++k) to[k] = mask ? row.h_before[k] * mask[k] : row.h_before[k];
+    to[at.seen_h - 1] = Number{};  // the last factor may be a whole one
+    for (Index k = 0; k < at.R; k += V) {
+      const int there = int(smaller(V, at.R - k));
+      const Vec<Real> h = load(row.h_before + k, there);
+      store(to + k, mask ? h * load(mask + k, there) : h, there);
+    }
     if (!cell.gate_recurrence) return;
     const Index width = at.gates * at.H;
     const Real* from = row.resets ? f.start.gates + row.caller * width : gates_before + row.row * width;
-    for (Index k = 0; k < width; ++k) to[at.R + k] = from[k];
+    to[at.recurrent - 1] = Number{};
+    Base::copy(from, width, to + at.seen_h);
   }
 
   // The recurrent product of a tile of rows and one or two blocks, and what follows from it.
-  void recur(const RowAt<Real>* tile, int count, Index j, int panels, Index number, Index ahead) {
-    const Real* a[max_rows];
+  void recur(const RowAt<Number>* tile, int count, Index j, int panels, Index number, Index ahead) {
+    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     Real* target = cell.layer_norm ? computed.normed_h : computed.gates;
     for (int r = 0; r < count; ++r) {
-      a[r] = tile[r].seen;
+      a[r] = factors(tile[r].seen);
       to[r] = normed(target, j, tile[r].number);
       from[r] = cell.layer_norm ? zeros : to[r];
     }
-    const Index panel = at.recurrent * at.width, block = computed.pairs * at.width;
-    const Real* weight = weights.recurrent + j * panel;
+    const Index depth = at.depth(at.recurrent), panel = depth * at.width, block = computed.pairs * at.width;
+    const Factor<Number>* weight = weights.recurrent + j * panel;
     // Each tile fetches a part of the panel that comes next; more than that would drive out what is in use.
-    const Real* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * at.recurrent * V;
+    const Factor<Number>* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * depth * V;
     if (!cell.layer_norm) {
-      row_tile_for<Real>(count, at.blocks, panels)(a, 1, at.recurrent, 0, weight, panel, {from, to, V, block}, next);
-      return is_plain ? run_cells<true>(tile, count, j, panels) : run_cells<false>(tile, count, j, panels);
+      row_tile_for<Number>(count, at.blocks, panels)(a, 1, depth, 0, weight, panel, {from, to, V, block}, next);
+      if (is_plain) Base::template run_cells<true>(tile, count, j, panels);
+      else Base::template run_cells<false>(tile, count, j, panels);
+      return;
     }
-    row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.R, 0, weight, 0, {from, to, V, 0}, next);
+    const Index of_h = at.depth(at.R);
+    row_tile_for<Number>(count, at.blocks, 1)(a, 1, of_h, 0, weight, 0, {from, to, V, 0}, next);
     if (!cell.gate_recurrence) return;
     for (int r = 0; r < count; ++r) {  // what the gates add is not normalised
-      a[r] += at.R;
+      a[r] += of_h;
       to[r] = gates(j, tile[r].number);
     }
-    row_tile_for<Real>(count, at.blocks, 1)(a, 1, at.recurrent - at.R, 0, weight + at.R * at.width, 0,
-                                            {from, to, V, 0}, next);
-  }
-
-  // What follows from the recurrent product.  First all gates, then all outputs: no row waits for another's long chain
-  // of operations.
-  template <bool PLAIN>
-  void run_cells(const RowAt<Real>* tile, int count, Index j, int panels) {
-    for (int r = 0; r < count; ++r) {
-      for (int p = 0; p < panels; ++p) run_gates<PLAIN>(tile[r], j + p);
-    }
-    for (int r = 0; r < count; ++r) {
-      for (int p = 0; p < panels; ++p) run_output<PLAIN>(tile[r], j + p);
-    }
-  }
-
-  // Gates before activation -> gates and cell of one row's block of units.
-  template <bool PLAIN>
-  void run_gates(const RowAt<Real>& row, Index j) {
-    const auto block = [&](int part) { return PLAIN ? part : at.block[part]; };
-    const bool peepholes = !PLAIN && cell.peepholes;
-    Real* memory = gates(j, row.number);
-    const Vec<Real> one = all(Real(1));
-    Vec<Real> a[4];
-    for (int part = 0; part < 4; ++part) a[part] = block(part) < 0 ? one : load(memory + block(part) * V);
-    const Vec<Real> before = load(row.c_before + j * row.c_stride);
-    const Real* p = weights.peephole + j * 3 * V;
-    Vec<Real> i = one, fg = one, o = one;
-    if (block(0) >= 0) i = sigmoid<Real>(peepholes ? fma(load(p), before, a[0]) : a[0]);
-    if (!PLAIN && cell.coupled) fg = one - i;
-    if (block(1) >= 0) fg = sigmoid<Real>(peepholes ? fma(load(p + V), before, a[1]) : a[1]);
-    const Vec<Real> g = PLAIN || cell.input_activation ? tanh<Real>(a[2]) : a[2];
-    const Vec<Real> fresh = fma(fg, before, i * g);
-    if (block(3) >= 0) o = sigmoid<Real>(peepholes ? fma(load(p + 2 * V), fresh, a[3]) : a[3]);
-    const Vec<Real> values[4] = {i, fg, g, o};
-    for (int part = 0; part < 4; ++part) {
-      if (block(part) >= 0) store(memory + block(part) * V, values[part]);
-    }
-    if constexpr (PLAIN) return store(row.c_after + j * row.c_after_stride, fresh);
-    Vec<Real> c = fresh;
-    if (computed.fresh) store(computed.fresh + (j * computed.pairs + row.number) * V, fresh);
-    zoneout.draw(j, row.number, row.caller, row.step);
-    if (zoneout.of_c()) c = mix(zoneout.keep_c(j, row.number), before, fresh);
-    store(row.c_after + j * row.c_after_stride, c);
-    if (cell.gate_recurrence) keep_gates(row, j, values);
-    if (f.activity[0]) record(row, j, i, fg, g, o, c);
-  }
-
-  // o * tanh(u), and h of it unless there is a projection yet to come.
-  template <bool PLAIN>
-  void run_output(const RowAt<Real>& row, Index j) {
-    if constexpr (PLAIN) {
-      const Vec<Real> u = tanh<Real>(load(row.c_after + j * row.c_after_stride));
-      const Vec<Real> o = load(gates(j, row.number) + 3 * V);
-      return store(pairs.at(f.y, row.step, row.row) + j * V, u * o, at.units(j));
-    }
-    const Index where = (j * computed.pairs + row.number) * V;
-    Vec<Real> u;
-    if (cell.layer_norm) {
-      u = fma(load(computed.normed_c + where), load(weights.norm_c + j * V), load(weights.bias_c + j * V));
-    } else {
-      u = load(computed.fresh ? computed.fresh + where : row.c_after + j * row.c_after_stride);
-    }
-    if (cell.output_activation) u = tanh<Real>(u);
-    if (at.block[3] >= 0) u = u * load(gates(j, row.number) + at.block[3] * V);
-    if (cell.projection) store(computed.outs + row.number * at.H + j * V, u, at.units(j));
-    else put_h(row, j, u, at.units(j));
-  }
-
-  static Vec<Real> mix(Vec<Real> keep, Vec<Real> old, Vec<Real> fresh) {
-    return fma(keep, old, (all(Real(1)) - keep) * fresh);
-  }
-
-  void put_h(const RowAt<Real>& row, Index j, Vec<Real> out, int units) const {
-    if (zoneout.of_h()) out = mix(zoneout.keep_h(j, row.number), load(row.h_before + j * V, units), out);
-    store(pairs.at(f.y, row.step, row.row) + j * V, out, units);
-  }
-
-  void keep_gates(const RowAt<Real>& row, Index j, const Vec<Real>* values) {
-    for (int part = 0; part < 4; ++part) {
-      if (at.gate[part] < 0) continue;
-      Real* to = gates_before + (row.row * at.gates + at.gate[part]) * at.H + j * V;
-      store(to, values[part], at.units(j));
-    }
-  }
-
-  void record(const RowAt<Real>& row, Index j, Vec<Real> i, Vec<Real> fg, Vec<Real> g, Vec<Real> o, Vec<Real> c) const {
-    const Vec<Real> values[5] = {i, fg, g, o, c};
-    const Index where = (row.step * f.rows.batch + row.caller) * at.H + j * V;
-    for (int part = 0; part < 5; ++part) store(f.activity[part] + where, values[part], at.units(j));
+    row_tile_for<Number>(count, at.blocks, 1)(a, 1, depth - of_h, 0, weight + of_h * at.width, 0, {from, to, V, 0},
+                                              next);
   }
 
   // Layer norm needs whole rows: of R h before the gates, of the cells before the output.
-  void finish_normed(const RowAt<Real>& row) {
+  void finish_normed(const RowAt<Number>& row) {
     computed.spread_h[row.number] = normalise(normed(computed.normed_h, 0, row.number), at.blocks);
     for (Index j = 0; j < at.J; ++j) {
       const Real* x = normed(computed.normed_x, j, row.number);
@@ -325,43 +257,43 @@ class ForwardRun : Run<Real> {
         const Vec<Real> total = fma(load(h + v * V), load(weights.norm_hh + w), a);
         store(to + v * V, cell.gate_recurrence ? load(to + v * V) + total : total);
       }
-      run_gates<false>(row, j);
+      Base::template run_gates<false>(row, j);
       const Index where = (j * computed.pairs + row.number) * V;
       store(computed.normed_c + where, load(computed.fresh + where));
     }
     computed.spread_c[row.number] = normalise(computed.normed_c + row.number * V, 1);
-    for (Index j = 0; j < at.J; ++j) run_output<false>(row, j);
+    for (Index j = 0; j < at.J; ++j) Base::template run_output<false>(row, j);
   }
 
   void project(Index count) {
-    const Index outputs = at.output_blocks();
-    const Real* a[max_rows];
+    const Index outputs = at.output_blocks(), depth = at.depth(at.H);
+    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
     for (Index j = 0; j < outputs; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, outputs - j));
+      const Factor<Number>* panel = weights.projection + j * V * depth;
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
         for (int r = 0; r < cut.rows(tile); ++r) {
-          a[r] = computed.outs + rows[n + r].number * at.H;
+          a[r] = factors(computed.outs + rows[n + r].number * at.out);
           from[r] = zeros;
           to[r] = projected + (rows[n + r].row * outputs + j) * V;
         }
-        row_tile_for<Real>(cut.rows(tile), vectors, 1)(a, 1, at.H, 0, weights.projection + j * V * at.H, 0,
-                                                       {from, to, V, 0}, weights.projection + j * V * at.H);
+        row_tile_for<Number>(cut.rows(tile), vectors, 1)(a, 1, depth, 0, panel, 0, {from, to, V, 0}, panel);
       }
     }
     for (Index n = 0; n < count; ++n) {
       for (Index j = 0; j < outputs; ++j) {
-        put_h(rows[n], j, load(projected + (rows[n].row * outputs + j) * V), int(smaller(V, at.R - j * V)));
+        Base::put_h(rows[n], j, load(projected + (rows[n].row * outputs + j) * V), int(smaller(V, at.R - j * V)));
       }
     }
   }
 
   // After a row's last step, this member's units of its final state.
-  void finish(const RowAt<Real>& row) const {
-    const Real* h = pairs.at(f.y, row.step, row.row);
-    for (Index k = units.begin; k < units.output_end; ++k) f.final.h[row.caller * at.R + k] = h[k];
+  void finish(const RowAt<Number>& row) const {
+    const Number* h = pairs.at(f.y, row.step, row.row) + units.begin;
+    Base::copy(h, units.output_end - units.begin, f.final.h + row.caller * at.R + units.begin);
     for (Index j = share.first_block; j < share.last_block; ++j) {
       store(f.final.c + row.caller * at.H + j * V, load(row.c_after + j * row.c_after_stride), at.units(j));
     }
@@ -379,13 +311,13 @@ class ForwardRun : Run<Real> {
     for (Index k = 0; k < width; ++k) f.final.gates[caller * width + k] = f.initial.gates[caller * width + k];
   }
 
-  const Packed<Real> weights;
   const Index chunk;  // steps
   const bool is_plain;
   Index chunk_from = 0;  // the first step of the chunk
-  Real *gates_before, *projected, *zeros;
-  RowAt<Real>* rows;
-  const Real** inputs;
+  Real *projected, *zeros;
+  RowAt<Number>* rows;
+  const Number** inputs;
+  Number* whole_inputs;
   Index* numbers;
 };
 

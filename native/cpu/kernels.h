@@ -6,30 +6,39 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-template <class Real>
-constexpr Kernels<Real> all_kernels = {
-    lanes<Real>,
-    [](const Cell& cell) { return Packed<Real>(cell, nullptr).size; },
-    pack_weights<Real>,
-    [](const Forward<Real>& layer) {
-      const Index pairs = layer.rows.first[layer.rows.time];
-      return Computed<Real>(layer.cell, layer.hidden_mask != nullptr, true, pairs, nullptr).size;
-    },
-    [](const Forward<Real>& layer) { return ForwardRun<Real>(layer, nullptr, {}, {}).size; },
-    [](const Forward<Real>& layer, const Real* packed, Scratch<Real> scratch, const Team& team) {
-      ForwardRun<Real>(layer, packed, scratch, team).run();
-    },
-    [](const Backward<Real>& layer) { return BackwardRun<Real>(layer, {}, {}).size; },
-    [](const Backward<Real>& layer, Scratch<Real> scratch, const Team& team) {
-      BackwardRun<Real>(layer, scratch, team).run();
-    },
-    &head_kernels<Real>,
-    &encode_kernels<Real>,
-};
+template <class Number>
+constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
+                                       const EncodeKernels<Wide<Number>>* encode) {
+  using Real = Wide<Number>;
+  return {
+      lanes<Real>,
+      [](const Cell& cell) { return Packed<Number>(cell, nullptr).size; },
+      pack_weights<Number>,
+      [](const Forward<Number>& layer) {
+        const Index pairs = layer.rows.first[layer.rows.time];
+        return Computed<Number>(layer.cell, layer.hidden_mask != nullptr, true, pairs, nullptr).size;
+      },
+      [](const Forward<Number>& layer) { return ForwardRun<Number>(layer, nullptr, {}, {}).size; },
+      [](const Forward<Number>& layer, const Real* packed, Scratch<Real> scratch, const Team& team) {
+        ForwardRun<Number>(layer, packed, scratch, team).run();
+      },
+      [](const Backward<Number>& layer) { return BackwardRun<Number>(layer, {}, {}).size; },
+      [](const Backward<Number>& layer, Scratch<Real> scratch, const Team& team) {
+        BackwardRun<Number>(layer, scratch, team).run();
+      },
+      head,
+      encode,
+  };
+}
 
+#if defined(__AVX512BF16__)
+extern const Kernels<BFloat16> bfloat16_kernels;
+const Kernels<BFloat16> bfloat16_kernels = make_kernels<BFloat16>(nullptr, nullptr);
+#else
 extern const Kernels<float> float_kernels;
 extern const Kernels<double> double_kernels;
-const Kernels<float> float_kernels = all_kernels<float>;
-const Kernels<double> double_kernels = all_kernels<double>;
+const Kernels<float> float_kernels = make_kernels<float>(&head_kernels<float>, &encode_kernels<float>);
+const Kernels<double> double_kernels = make_kernels<double>(&head_kernels<double>, &encode_kernels<double>);
+#endif
 
 }  // namespace foretell::FORETELL_VARIANT

@@ -6,8 +6,7 @@
 // a block's gradients are already the right-hand matrix of the weights' gradient.
 #pragma once
 
-#include "foretell/lstm.h"
-#include "simd.h"
+#include "factors.h"
 
 namespace foretell::FORETELL_VARIANT {
 
@@ -40,17 +39,19 @@ class Parts {
   Index taken_ = 0;
 };
 
-// The sizes of a cell in blocks.
-template <class Real>
+// The sizes of a cell in blocks.  A row that products read as factors has whole ones: what fills the last is 0.
+template <class Number>
 struct Layout {
-  static constexpr int V = lanes<Real>;
+  static constexpr int V = lanes<Wide<Number>>;
   Index I, H, R, J;
   int tail;            // units in the last block
   int blocks = 0;      // G
   int gates = 0;       // n
   int block[4], gate[4];  // of i, f, g, o: which block of rows, which gate; -1 if none
-  Index width;         // of a unit block's rows: G * V
-  Index recurrent;     // what a step sees of the one before: h, and with gate recurrence the gates
+  Index width, deep;      // of a unit block's rows: G * V numbers, so many factors
+  Index out;              // numbers in a row of cells' outputs
+  Index seen_h;           // numbers of h in what a step sees of the one before,
+  Index recurrent;        // and in all of it: with gate recurrence also of the gates
 
   explicit Layout(const Cell& cell) : I(cell.inputs), H(cell.hidden), R(cell.outputs), J(ceil_div(H, V)) {
     tail = int(H - (J - 1) * V);
@@ -60,51 +61,62 @@ struct Layout {
       gate[part] = there[part] && part != 2 ? gates++ : -1;
     }
     width = blocks * V;
-    recurrent = R + (cell.gate_recurrence ? gates * H : 0);
+    deep = depth(width);
+    out = whole(H);
+    seen_h = whole(R);
+    recurrent = seen_h + (cell.gate_recurrence ? whole(gates * H) : 0);
   }
+  // The factors of so many numbers, and the numbers of so many whole factors.
+  static Index depth(Index numbers) { return ceil_div(numbers, together<Number>); }
+  static Index whole(Index numbers) { return depth(numbers) * together<Number>; }
   int units(Index j) const { return j == J - 1 ? tail : V; }
   Index output_blocks() const { return ceil_div(R, V); }
 };
 
-// The weights, ready for forward: input and recurrent panels [J][K][G][V], what is added and multiplied.
-template <class Real>
+// The weights, ready for forward: input and recurrent panels [J][K][G][V] of factors, what is added and multiplied.
+template <class Number>
 struct Packed {
-  const Real *input, *recurrent, *bias, *norm_ih, *norm_hh, *peephole, *norm_c, *bias_c, *projection;
+  using Real = Wide<Number>;
+  const Factor<Number> *input, *recurrent, *projection;
+  const Real *bias, *norm_ih, *norm_hh, *peephole, *norm_c, *bias_c;
   Index size;
 
   Packed(const Cell& cell, const Real* buffer) {
-    const Layout<Real> at(cell);
+    const Layout<Number> at(cell);
     Parts<const Real> parts(buffer);
-    input = parts.take(at.J * at.I * at.width);
-    recurrent = parts.take(at.J * at.recurrent * at.width);
+    const auto take_factors = [&](Index count) { return parts.template take_as<const Factor<Number>>(count); };
+    input = take_factors(at.J * at.depth(at.I) * at.width);
+    recurrent = take_factors(at.J * at.depth(at.recurrent) * at.width);
     bias = parts.take(at.J * at.width);
     norm_ih = parts.take(cell.layer_norm ? at.J * at.width : 0);
     norm_hh = parts.take(cell.layer_norm ? at.J * at.width : 0);
     peephole = parts.take(cell.peepholes ? at.J * 3 * at.V : 0);  // [J][i f o][V]
     norm_c = parts.take(cell.layer_norm ? at.J * at.V : 0);
     bias_c = parts.take(cell.layer_norm ? at.J * at.V : 0);
-    projection = parts.take(cell.projection ? at.output_blocks() * at.V * at.H : 0);  // [panels][H][vectors][V]
+    projection = take_factors(cell.projection ? at.output_blocks() * at.V * at.depth(at.H) : 0);  // [panels][H][..][V]
     size = parts.taken();
   }
 };
 
 // What forward computes for every pair (step, row); with it alone backward can start.
-template <class Real>
+template <class Number>
 struct Computed {
-  Real *gates, *cells, *fresh, *seen, *outs, *normed_x, *normed_h, *normed_c, *spread_x, *spread_h, *spread_c;
+  using Real = Wide<Number>;
+  Real *gates, *cells, *fresh, *normed_x, *normed_h, *normed_c, *spread_x, *spread_h, *spread_c;
+  Number *seen, *outs;
   std::int8_t* kept;  // zoneout's masks
   Index pairs, size;
 
   // `saves`: for backward, which wants the cells of every step; else these stay in a state [J][B][V].
   Computed(const Cell& cell, bool has_mask, bool saves, Index pairs, Real* buffer) : pairs(pairs) {
-    const Layout<Real> at(cell);
+    const Layout<Number> at(cell);
     const bool norm = cell.layer_norm;
     Parts<Real> parts(buffer);
     gates = parts.take(at.J * pairs * at.width);                                      // after activation
     cells = parts.take(saves ? at.J * pairs * at.V : 0);                              // c
     fresh = parts.take(norm || cell.zoneout_c > 0 ? at.J * pairs * at.V : 0);  // c~
-    seen = parts.take(has_mask || cell.gate_recurrence ? pairs * at.recurrent : 0);   // [pairs][K], h masked, gates
-    outs = parts.take(cell.projection ? pairs * at.H : 0);                            // [pairs][H], before W_hr
+    seen = parts.template take_as<Number>(sees_more(cell, has_mask) ? pairs * at.recurrent : 0);  // [pairs][K]
+    outs = parts.template take_as<Number>(cell.projection ? pairs * at.out : 0);      // [pairs][H], before W_hr
     normed_x = parts.take(norm ? at.J * pairs * at.width : 0);                        // W x, then normalised
     normed_h = parts.take(norm ? at.J * pairs * at.width : 0);                        // R h, the same
     normed_c = parts.take(norm ? at.J * pairs * at.V : 0);
@@ -114,6 +126,11 @@ struct Computed {
     const bool draws = cell.draws && (cell.zoneout_h > 0 || cell.zoneout_c > 0);
     kept = parts.template take_as<std::int8_t>(draws ? at.J * pairs * 2 * at.V : 0);
     size = parts.taken();
+  }
+
+  // Do the recurrent weights see something else than h as it lies: h under its mask, gates, or h in whole factors?
+  static bool sees_more(const Cell& cell, bool has_mask) {
+    return has_mask || cell.gate_recurrence || cell.outputs % together<Number>;
   }
 };
 
@@ -137,8 +154,8 @@ class Pairs {
     if (!reverse_) return reset[t * rows_.batch + caller(row)];
     return row < alive(t + 1) && reset[(t + 1) * rows_.batch + caller(row)];
   }
-  template <class Real>
-  Real* at(const Sequence<Real>& sequence, Index t, Index row) const {
+  template <class Number>
+  Number* at(const Sequence<Number>& sequence, Index t, Index row) const {
     if (rows_.packed) return sequence.data + (first(t) + row) * sequence.row;
     return sequence.data + t * sequence.time + caller(row) * sequence.row;
   }

@@ -87,7 +87,8 @@ class Zoneout {
  public:
   static constexpr int V = lanes<Real>;
 
-  Zoneout(const Forward<Real>& layer, std::int8_t* kept, Index pairs)
+  template <class Number>
+  Zoneout(const Forward<Number>& layer, std::int8_t* kept, Index pairs)
       : h_(layer.cell.zoneout_h), c_(layer.cell.zoneout_c), draws_(layer.cell.draws), limit_h_(limit(h_)),
         limit_c_(limit(c_)), sequence_(layer.sequence), seed_(layer.seed), kept_(kept), pairs_(pairs) {}
 

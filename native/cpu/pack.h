@@ -7,35 +7,45 @@
 
 namespace foretell::FORETELL_VARIANT {
 
+// `lines` rows of `count` numbers as columns of factors, to[k][line]; what is not there of V lines becomes 0.
+template <class Number>
+void turn_rows(const Wide<Number>* rows, Index row, int lines, Index count, Factor<Number>* to, Index to_row) {
+  using Real = Wide<Number>;
+  constexpr Index V = lanes<Real>;
+  const Index depth = ceil_div(count, together<Number>);
+  for (Index k = 0; k < depth; k += V) {
+    Vec<Real> square[V];
+    const Index first = k * together<Number>;
+    for (int r = 0; r < V; ++r) {
+      square[r] = r < lines ? Product<Number>::of_row(rows + r * row + first, count - first) : Vec<Real>{};
+    }
+    transpose<Real>(square);
+    for (Index r = 0; r < smaller(V, depth - k); ++r) store(reinterpret_cast<Real*>(to + (k + r) * to_row), square[r]);
+  }
+}
+
 // Panels [J][K][G][V] of the blocks that are this member's, from rows [GH,K] `from`; `at_k` is where they begin in K,
 // and `all_k` how much the panels hold.  `only_gates`: the rows are those of the n gates, and g's part is 0.
-template <class Real>
-void pack_panels(const Layout<Real>& at, const Real* from, Index k_count, Index at_k, Index all_k, bool only_gates,
-                 Real* to, const Share& share) {
-  constexpr int V = lanes<Real>;
+template <class Number>
+void pack_panels(const Layout<Number>& at, const Wide<Number>* from, Index k_count, Index at_k, Index all_k,
+                 bool only_gates, Factor<Number>* to, const Share& share) {
+  constexpr int V = Layout<Number>::V;
   for (Index j = share.first_block; j < share.last_block; ++j) {
-    const int units = at.units(j);
     for (int part = 0; part < 4; ++part) {
       if (at.block[part] < 0) continue;
       const int block = only_gates ? at.gate[part] : at.block[part];
-      Real* panel = to + (j * all_k + at_k) * at.width + at.block[part] * V;
-      if (block < 0 || units < V) {
-        for (Index k = 0; k < k_count; ++k) store(panel + k * at.width, Vec<Real>{});
-      }
-      if (block < 0) continue;
-      const Real* rows = from + (block * at.H + j * V) * k_count;
-      for (Index k = 0; k < k_count; k += V) {
-        const Index count = smaller(V, k_count - k);
-        move_square(rows + k, k_count, panel + k * at.width, at.width, units, count);
-      }
+      Factor<Number>* panel = to + (j * at.depth(all_k) + at.depth(at_k)) * at.width + at.block[part] * V;
+      const Wide<Number>* rows = block < 0 ? from : from + (block * at.H + j * V) * k_count;
+      turn_rows<Number>(rows, k_count, block < 0 ? 0 : at.units(j), k_count, panel, at.width);
     }
   }
 }
 
 // A vector of GH (or, `only_gates`, of nH) numbers, or two added, as [J][vectors][V]; a missing one is 0.
-template <class Real>
-void pack_vector(const Layout<Real>& at, const Real* one, const Real* other, bool only_gates, Real* to,
-                 const Share& share) {
+template <class Number>
+void pack_vector(const Layout<Number>& at, const Wide<Number>* one, const Wide<Number>* other, bool only_gates,
+                 Wide<Number>* to, const Share& share) {
+  using Real = Wide<Number>;
   constexpr int V = lanes<Real>;
   const int vectors = only_gates ? 3 : at.blocks;
   for (Index j = share.first_block; j < share.last_block; ++j) {
@@ -54,35 +64,37 @@ void pack_vector(const Layout<Real>& at, const Real* one, const Real* other, boo
   }
 }
 
-template <class Real>
-void pack_weights(const Cell& cell, const Parameters<const Real>& from, Real* buffer, const Team& team) {
+template <class Number>
+void pack_weights(const Cell& cell, const Parameters<const Wide<Number>>& from, Wide<Number>* buffer,
+                  const Team& team) {
+  using Real = Wide<Number>;
   constexpr int V = lanes<Real>;
-  const Layout<Real> at(cell);
-  const Packed<Real> to(cell, buffer);
-  const auto writable = [](const Real* part) { return const_cast<Real*>(part); };
+  const Layout<Number> at(cell);
+  const Packed<Number> to(cell, buffer);
+  const auto writable = []<class T>(const T* part) { return const_cast<T*>(part); };
   const Share share(Team{team.member, team.members, team.barrier, Split::units}, at.J, 0, true);
   pack_panels(at, from.weight_ih, at.I, 0, at.I, false, writable(to.input), share);
   pack_panels(at, from.weight_hh, at.R, 0, at.recurrent, false, writable(to.recurrent), share);
   if (cell.gate_recurrence) {
-    pack_panels(at, from.weight_gate, at.gates * at.H, at.R, at.recurrent, true, writable(to.recurrent), share);
+    pack_panels(at, from.weight_gate, at.gates * at.H, at.seen_h, at.recurrent, true, writable(to.recurrent), share);
   }
   pack_vector(at, from.bias_ih, from.bias_hh, false, writable(to.bias), share);
-  if (cell.peepholes) pack_vector<Real>(at, from.peephole, nullptr, true, writable(to.peephole), share);
+  if (cell.peepholes) pack_vector(at, from.peephole, nullptr, true, writable(to.peephole), share);
   if (cell.layer_norm) {
-    pack_vector<Real>(at, from.norm_ih, nullptr, false, writable(to.norm_ih), share);
-    pack_vector<Real>(at, from.norm_hh, nullptr, false, writable(to.norm_hh), share);
+    pack_vector(at, from.norm_ih, nullptr, false, writable(to.norm_ih), share);
+    pack_vector(at, from.norm_hh, nullptr, false, writable(to.norm_hh), share);
     for (Index j = share.first_block; j < share.last_block; ++j) {
       store(writable(to.norm_c) + j * V, load(from.norm_c + j * V, at.units(j)));
       store(writable(to.bias_c) + j * V, from.bias_c ? load(from.bias_c + j * V, at.units(j)) : Vec<Real>{});
     }
   }
   if (!cell.projection) return;
-  const Index outputs = at.output_blocks();
-  for (Index r = team.member; r < outputs * V; r += team.members) {  // W_hr's row r is a column of its panel
-    const Index panel = r / (max_vectors * V) * max_vectors;
-    const Index vectors = smaller(max_vectors, outputs - panel);
-    Real* column = writable(to.projection) + panel * V * at.H + (r - panel * V);
-    for (Index k = 0; k < at.H; ++k) column[k * vectors * V] = r < at.R ? from.weight_hr[r * at.H + k] : Real(0);
+  const Index outputs = at.output_blocks(), depth = at.depth(at.H);
+  for (Index j = team.member; j < outputs; j += team.members) {  // W_hr's rows are columns of their panel
+    const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
+    Factor<Number>* columns = writable(to.projection) + (first * depth + j - first) * V;
+    const int lines = int(smaller(V, at.R - j * V));
+    turn_rows<Number>(from.weight_hr + j * V * at.H, at.H, lines, at.H, columns, vectors * V);
   }
 }
 

@@ -11,13 +11,14 @@ constexpr Index chunk_rows = 96;        // at least
 constexpr Index few_rows = 2;           // which leave the processor waiting, for weights and for each other
 
 // A row at a step.
-template <class Real>
+template <class Number>
 struct RowAt {
+  using Real = Wide<Number>;
   Index row, caller, step;
   Index number;           // of the pair, from the first one in `Computed`
   bool resets;
-  const Real* h_before;   // [R]
-  const Real* seen;       // [K], what the recurrent weights are multiplied with
+  const Number* h_before; // [R]
+  const Number* seen;     // [K], what the recurrent weights are multiplied with
   const Real* c_before;   // of block 0
   Index c_stride;         // from block to block
   Real* c_after;
@@ -29,13 +30,14 @@ struct Units {
   Index begin, output_end, cell_end;
 };
 
-template <class Real>
+template <class Number>
 class Run {
  public:
+  using Real = Wide<Number>;
   static constexpr int V = lanes<Real>;
 
   // In training what is computed lies in memory of the caller's, for all pairs; else in `scratch`, for a chunk of them.
-  Run(const Forward<Real>& f, const Team& team, Real* scratch)
+  Run(const Forward<Number>& f, const Team& team, Real* scratch)
       : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
         share(team, at.J, f.rows.batch, pairs.is_even()),
         units{share.first_block * V, team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V),
@@ -49,14 +51,26 @@ class Run {
     start_c = parts.take(f.reset ? at.J * f.rows.batch * V : 0);
   }
 
+  // Of this member alone: where h is given in another type than its products take, all of its rows.
+  void take_own_states(Parts<Real>& parts) {
+    constexpr bool differs = sizeof(Number) != sizeof(Real);
+    initial_h = parts.template take_as<Number>(differs ? at.R * f.rows.batch : 0);
+    start_h = parts.template take_as<Number>(differs && f.reset ? at.R * f.rows.batch : 0);
+  }
+
   void load_states() const {
     to_blocks(f.initial.c, initial_c);
     if (f.reset) to_blocks(f.start.c, start_c);
+    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
+      const Index from = pairs.caller(share.row(n)) * at.R;
+      if (initial_h) copy(f.initial.h + from, at.R, initial_h + from);
+      if (start_h) copy(f.start.h + from, at.R, start_h + from);
+    }
   }
 
   // `number`: of the pair in `computed`.
-  RowAt<Real> row_at(Index t, Index row, Index number) const {
-    RowAt<Real> found;
+  RowAt<Number> row_at(Index t, Index row, Index number) const {
+    RowAt<Number> found;
     found.row = row;
     found.caller = pairs.caller(row);
     found.step = t;
@@ -64,8 +78,8 @@ class Run {
     const bool resets = pairs.resets(f.reset, t, row), begins = pairs.begins(t, row);
     const Index before = pairs.before(t);
     found.resets = resets;
-    found.h_before = resets   ? f.start.h + found.caller * at.R
-                     : begins ? f.initial.h + found.caller * at.R
+    found.h_before = resets   ? given_h(f.start.h, start_h) + found.caller * at.R
+                     : begins ? given_h(f.initial.h, initial_h) + found.caller * at.R
                               : pairs.at(f.y, before, row);
     found.seen = computed.seen ? computed.seen + found.number * at.recurrent : found.h_before;
     found.c_stride = found.c_after_stride = f.rows.batch * V;
@@ -100,8 +114,8 @@ class Run {
 
   // The steps whose gates are computed together: about as many bytes of gates as of weights, which are read once for
   // all of them, for the fewer there are the nearer they stay.
-  static Index chunk_steps(const Forward<Real>& f, const Team& team) {
-    const Layout<Real> at(f.cell);
+  static Index chunk_steps(const Forward<Number>& f, const Team& team) {
+    const Layout<Number> at(f.cell);
     const Index most = chunk_bytes / Index(at.J * at.width * sizeof(Real));
     const Index rows = larger(chunk_rows, smaller(at.I + at.recurrent, most));
     const Index steps = larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
@@ -119,16 +133,32 @@ class Run {
     }
   }
 
-  const Forward<Real>& f;
+  // A row of numbers, into another type where that is wanted.
+  template <class From, class To>
+  static void copy(const From* from, Index count, To* to) {
+    for (Index k = 0; k < count; k += V) {
+      const int there = int(smaller(V, count - k));
+      store(to + k, load(from + k, there), there);
+    }
+  }
+
+  const Forward<Number>& f;
   const Cell& cell;
-  const Layout<Real> at;
+  const Layout<Number> at;
   const Pairs pairs;
   const Team& team;
   const Share share;
   const Units units;
-  const Computed<Real> computed;
+  const Computed<Number> computed;
   const Zoneout<Real> zoneout;
-  Real *initial_c, *start_c;  // [J][B][V]
+  Real *initial_c, *start_c;    // [J][B][V]
+  Number *initial_h, *start_h;  // [B][R], or null: as they are given
+
+ private:
+  static const Number* given_h(const Real* given, const Number* copied) {
+    if constexpr (sizeof(Number) == sizeof(Real)) return given;
+    else return copied;
+  }
 };
 
 }  // namespace foretell::FORETELL_VARIANT

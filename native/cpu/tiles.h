@@ -5,8 +5,7 @@
 // chunks.  Partial sums keep rounding errors small: they grow with the length of a chain.
 #pragma once
 
-#include "foretell/lstm.h"
-#include "simd.h"
+#include "factors.h"
 
 namespace foretell::FORETELL_VARIANT {
 
@@ -28,11 +27,14 @@ struct Sums {
 // to[r][v] = from[r][v] + sum over s < segments, k < length of a[r][s * stride + k] b[s * length + k][v], where b is
 // dense [segments * length][VECTORS][lanes], and that of a second panel lies b_panel further on.  Meanwhile a vector a
 // product is fetched into L2 from `next` on, where the weights of the tiles to come lie.
-template <class Real, int ROWS, int VECTORS, int PANELS>
-inline void row_tile(const Real* const* a, Index segments, Index length, Index stride, const Real* b, Index b_panel,
-                     const Sums<Real>& sums, const Real* next) {
+template <class Number, int ROWS, int VECTORS, int PANELS>
+inline void row_tile(const Factor<Number>* const* a, Index segments, Index length, Index stride,
+                     const Factor<Number>* b, Index b_panel, const Sums<Wide<Number>>& sums,
+                     const Factor<Number>* next) {
+  using P = Product<Number>;
+  using Real = Wide<Number>;
   constexpr int V = lanes<Real>;
-  const Real* rows[ROWS];
+  const Factor<Number>* rows[ROWS];
   FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = a[r];
   const Index steps = length < chain ? length : chain;       // of a chain within a segment,
   const Index joined = length < chain ? chain / length : 1;  // or so many whole segments
@@ -42,17 +44,17 @@ inline void row_tile(const Real* const* a, Index segments, Index length, Index s
     for (Index part = 0; part < joined && s < segments; ++part) {
       const Index end = k + steps < length ? k + steps : length;
       for (; k < end; ++k) {
-        Vec<Real> weight[PANELS][VECTORS];
+        typename P::Factors weight[PANELS][VECTORS];
         FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
           FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-            weight[p][v] = load(b + p * b_panel + v * V);
+            weight[p][v] = P::load(b + p * b_panel + v * V);
             hold(weight[p][v]);
           }
         FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
-          const Vec<Real> value = all(rows[r][k]);
+          const auto value = P::broadcast(rows[r] + k);
           FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
             FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v)
-              total[r][p][v] = fma(value, weight[p][v], total[r][p][v]);
+              total[r][p][v] = P::add(value, weight[p][v], total[r][p][v]);
         }
         __builtin_prefetch(next, 0, 2);
         next += V;
@@ -74,20 +76,23 @@ inline void row_tile(const Real* const* a, Index segments, Index length, Index s
 }
 
 // c[r][v] += sum over k < length of a[k][r] b[k][v]: columns of a, whose rows are anywhere.
-template <class Real, int ROWS, int VECTORS>
-inline void column_tile(const Real* const* a, Index column, Index length, const Real* b, Real* c, Index c_row) {
+template <class Number, int ROWS, int VECTORS>
+inline void column_tile(const Factor<Number>* const* a, Index column, Index length, const Factor<Number>* b,
+                        Wide<Number>* c, Index c_row) {
+  using P = Product<Number>;
+  using Real = Wide<Number>;
   constexpr int V = lanes<Real>;
   Vec<Real> total[ROWS][VECTORS] = {};
   for (Index k = 0; k < length; ++k) {
-    const Real* row = a[k] + column;
-    Vec<Real> weight[VECTORS];
+    const Factor<Number>* row = a[k] + column;
+    typename P::Factors weight[VECTORS];
     FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-      weight[v] = load(b + v * V);
+      weight[v] = P::load(b + v * V);
       hold(weight[v]);
     }
     FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
-      const Vec<Real> value = all(row[r]);
-      FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) total[r][v] = fma(value, weight[v], total[r][v]);
+      const auto value = P::broadcast(row + r);
+      FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) total[r][v] = P::add(value, weight[v], total[r][v]);
     }
     b += VECTORS * V;
   }
@@ -98,49 +103,51 @@ inline void column_tile(const Real* const* a, Index column, Index length, const 
     }
 }
 
-template <class Real>
-using RowTile = void (*)(const Real* const*, Index, Index, Index, const Real*, Index, const Sums<Real>&, const Real*);
-template <class Real>
-using ColumnTile = void (*)(const Real* const*, Index, Index, const Real*, Real*, Index);
+template <class Number>
+using RowTile = void (*)(const Factor<Number>* const*, Index, Index, Index, const Factor<Number>*, Index,
+                         const Sums<Wide<Number>>&, const Factor<Number>*);
+template <class Number>
+using ColumnTile = void (*)(const Factor<Number>* const*, Index, Index, const Factor<Number>*, Wide<Number>*, Index);
 
-template <class Real, int ROWS, int PANELS>
-constexpr RowTile<Real> row_tiles_of[max_vectors] = {
-    row_tile<Real, ROWS, 1, PANELS>, row_tile<Real, ROWS, 2, PANELS>, row_tile<Real, ROWS, 3, PANELS>,
-    row_tile<Real, ROWS, 4, PANELS>};
-template <class Real, int ROWS>
-constexpr ColumnTile<Real> column_tiles_of[max_vectors] = {column_tile<Real, ROWS, 1>, column_tile<Real, ROWS, 2>,
-                                                           column_tile<Real, ROWS, 3>, column_tile<Real, ROWS, 4>};
+template <class Number, int ROWS, int PANELS>
+constexpr RowTile<Number> row_tiles_of[max_vectors] = {
+    row_tile<Number, ROWS, 1, PANELS>, row_tile<Number, ROWS, 2, PANELS>, row_tile<Number, ROWS, 3, PANELS>,
+    row_tile<Number, ROWS, 4, PANELS>};
+template <class Number, int ROWS>
+constexpr ColumnTile<Number> column_tiles_of[max_vectors] = {column_tile<Number, ROWS, 1>, column_tile<Number, ROWS, 2>,
+                                                           column_tile<Number, ROWS, 3>, column_tile<Number, ROWS, 4>};
 
 // Two panels at once where the rows leave room for them, and the chains of sums would otherwise be too few.
-template <class Real>
-inline RowTile<Real> row_tile_for(int rows, int vectors, int panels) {
+template <class Number>
+inline RowTile<Number> row_tile_for(int rows, int vectors, int panels) {
   const int v = vectors - 1;
-  if (panels == 2) return rows == 2 ? row_tiles_of<Real, 2, 2>[v] : row_tiles_of<Real, 1, 2>[v];
+  if (panels == 2) return rows == 2 ? row_tiles_of<Number, 2, 2>[v] : row_tiles_of<Number, 1, 2>[v];
   if constexpr (max_rows > 3) {
-    if (rows == 6) return row_tiles_of<Real, 6, 1>[v];
-    if (rows == 5) return row_tiles_of<Real, 5, 1>[v];
-    if (rows == 4) return row_tiles_of<Real, 4, 1>[v];
+    if (rows == 6) return row_tiles_of<Number, 6, 1>[v];
+    if (rows == 5) return row_tiles_of<Number, 5, 1>[v];
+    if (rows == 4) return row_tiles_of<Number, 4, 1>[v];
   }
-  if (rows == 3) return row_tiles_of<Real, 3, 1>[v];
-  return rows == 2 ? row_tiles_of<Real, 2, 1>[v] : row_tiles_of<Real, 1, 1>[v];
+  if (rows == 3) return row_tiles_of<Number, 3, 1>[v];
+  return rows == 2 ? row_tiles_of<Number, 2, 1>[v] : row_tiles_of<Number, 1, 1>[v];
 }
 
-template <class Real>
-inline ColumnTile<Real> column_tile_for(int rows, int vectors) {
+template <class Number>
+inline ColumnTile<Number> column_tile_for(int rows, int vectors) {
   if constexpr (max_rows > 3) {
-    if (rows == 6) return column_tiles_of<Real, 6>[vectors - 1];
-    if (rows == 5) return column_tiles_of<Real, 5>[vectors - 1];
-    if (rows == 4) return column_tiles_of<Real, 4>[vectors - 1];
+    if (rows == 6) return column_tiles_of<Number, 6>[vectors - 1];
+    if (rows == 5) return column_tiles_of<Number, 5>[vectors - 1];
+    if (rows == 4) return column_tiles_of<Number, 4>[vectors - 1];
   }
-  if (rows == 3) return column_tiles_of<Real, 3>[vectors - 1];
-  return rows == 2 ? column_tiles_of<Real, 2>[vectors - 1] : column_tiles_of<Real, 1>[vectors - 1];
+  if (rows == 3) return column_tiles_of<Number, 3>[vectors - 1];
+  return rows == 2 ? column_tiles_of<Number, 2>[vectors - 1] : column_tiles_of<Number, 1>[vectors - 1];
 }
 
 // The sizes of the tiles that `count` rows are cut into, as even as can be: 16 -> 6, 5, 5.
 struct Cut {
+  Index count;
   int tiles, size, larger;  // the first `larger` tiles have size + 1
 
-  explicit Cut(Index count, int most = max_rows) {
+  explicit Cut(Index count, int most = max_rows) : count(count) {
     tiles = int((count + most - 1) / most);
     size = tiles ? int(count / tiles) : 0;
     larger = tiles ? int(count % tiles) : 0;

@@ -16,36 +16,41 @@ constexpr Index panels_for_gathering = 8;  // where so many panels use them,
 constexpr std::size_t near_rows = 2048;    // and rows of more bytes lie so far apart that caches do not hold a column
 
 // What the steps of a chunk leave for the products after it.  Two take turns, so that one meeting a chunk is enough.
-template <class Real>
+template <class Number>
 struct Chunk {
+  using Real = Wide<Number>;
   static constexpr int V = lanes<Real>;
 
-  Real *gates, *gates_x, *gates_h;  // of a; with layer norm, of W x and R h (else the same)
-  Real *u, *h;                      // of the normalised cell [J][pairs][V]; of h, [panels][pairs][vectors][V]
-  const Real **x, **seen, **outs, **c_before;
+  Number *gates, *gates_x, *gates_h;  // of a; with layer norm, of W x and R h (else the same)
+  Number* h;                          // of h, [panels][pairs][vectors][V]
+  Real* u;                            // of the normalised cell, [J][pairs][V]
+  const Number **x, **seen, **outs;
+  const Real** c_before;
   Index* c_stride;
-  Real** dx;
+  Number** dx;
 
   void take(Parts<Real>& parts, const Cell& cell, Index pairs) {
-    const Layout<Real> at(cell);
+    const Layout<Number> at(cell);
+    const auto take_numbers = [&](Index count) { return parts.template take_as<Number>(count); };
     const Index gate_size = at.J * pairs * at.width;
-    gates = parts.take(gate_size);
-    gates_x = cell.layer_norm ? parts.take(gate_size) : gates;
-    gates_h = cell.layer_norm ? parts.take(gate_size) : gates;
+    gates = take_numbers(gate_size);
+    gates_x = cell.layer_norm ? take_numbers(gate_size) : gates;
+    gates_h = cell.layer_norm ? take_numbers(gate_size) : gates;
     u = parts.take(cell.layer_norm ? at.J * pairs * V : 0);
-    h = parts.take(cell.projection ? at.output_blocks() * pairs * V : 0);
-    x = parts.template take_as<const Real*>(pairs);
-    seen = parts.template take_as<const Real*>(pairs);
-    outs = parts.template take_as<const Real*>(cell.projection ? pairs : 0);
+    h = take_numbers(cell.projection ? at.output_blocks() * pairs * V : 0);
+    x = parts.template take_as<const Number*>(pairs);
+    seen = parts.template take_as<const Number*>(pairs);
+    outs = parts.template take_as<const Number*>(cell.projection ? pairs : 0);
     c_before = parts.template take_as<const Real*>(pairs);
     c_stride = parts.template take_as<Index>(pairs);
-    dx = parts.template take_as<Real*>(pairs);
+    dx = parts.template take_as<Number*>(pairs);
   }
 };
 
-template <class Real>
+template <class Number>
 class WeightGradients {
  public:
+  using Real = Wide<Number>;
   static constexpr int V = lanes<Real>;
 
   WeightGradients(const Cell& cell, const Parameters<Real>& wanted, const Team& team, Index chunk_pairs)
@@ -66,38 +71,40 @@ class WeightGradients {
   }
 
   void take_own(Parts<Real>& parts) {
-    columns = parts.take(group_columns * smaller(product_depth, chunk_pairs));
-    column_rows = parts.template take_as<const Real*>(smaller(product_depth, chunk_pairs));
-    ones = parts.template take_as<const Real*>(chunk_pairs);
+    const Index pairs = at.whole(smaller(product_depth, chunk_pairs));
+    columns = parts.template take_as<Factor<Number>>(joins ? at.depth(pairs) * gathered_row : pairs * group_columns);
+    column_rows = parts.template take_as<const Factor<Number>*>(pairs);
+    panel = parts.template take_as<Factor<Number>>(joins ? at.depth(pairs) * max_vectors * V : 0);
+    ones = parts.template take_as<const Factor<Number>*>(pairs);
   }
 
   // This member's share of everything to 0; the members have to meet before the first `add`.
   void clear() {
     for (Index n = size * team.member / team.members; n < size * (team.member + 1) / team.members; ++n) input[n] = 0;
-    for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) column_rows[n] = columns + n * max_rows;
-    for (Index n = 0; n < chunk_pairs; ++n) ones[n] = &one;
+    for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) column_rows[n] = columns + n * gathered_row;
+    for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) ones[n] = &one;
   }
 
   // Adds what `count` pairs of a chunk give, the first of them number `base` in `computed`.
-  void add(const Chunk<Real>& now, const Computed<Real>& computed, Index base, Index count) const {
+  void add(const Chunk<Number>& now, const Computed<Number>& computed, Index base, Index count) const {
     const Index gate_stride = chunk_pairs * at.width;
     const bool both = cell.layer_norm && cell.gate_recurrence;  // the gates' own weights then see other gradients
     if (wanted.weight_ih) {
       add_products({now.x, 0, at.I, count, now.gates_x, gate_stride, at.J, at.blocks, 0, input, at.I});
     }
     if (wanted.weight_hh || wanted.weight_gate) {
-      const Index of_h = both ? at.R : at.recurrent;
+      const Index of_h = both ? at.seen_h : at.recurrent;
       const Index lines = at.recurrent;
       add_products({now.seen, 0, of_h, count, now.gates_h, gate_stride, at.J, at.blocks, 0, recurrent, lines});
       if (both) {
         add_products(
-            {now.seen, at.R, lines - at.R, count, now.gates, gate_stride, at.J, at.blocks, at.R, recurrent, lines});
+            {now.seen, of_h, lines - of_h, count, now.gates, gate_stride, at.J, at.blocks, of_h, recurrent, lines});
       }
     }
     if (cell.projection && wanted.weight_hr) {
       for (Index panel = 0; panel < outputs; panel += max_vectors) {
         const int vectors = int(smaller(max_vectors, outputs - panel));
-        const Real* gradient = now.h + panel * chunk_pairs * V;
+        const Number* gradient = now.h + panel * chunk_pairs * V;
         add_products({now.outs, 0, at.H, count, gradient, 0, 1, vectors, 0, projection + panel * at.H * V, at.H});
       }
     }
@@ -112,7 +119,7 @@ class WeightGradients {
       give_rows(j, input, at.I, 0, at.I, false, wanted.weight_ih);
       give_rows(j, recurrent, at.R, 0, at.recurrent, false, wanted.weight_hh);
       if (cell.gate_recurrence) {
-        give_rows(j, recurrent, at.gates * at.H, at.R, at.recurrent, true, wanted.weight_gate);
+        give_rows(j, recurrent, at.gates * at.H, at.seen_h, at.recurrent, true, wanted.weight_gate);
       }
       give_rows(j, bias, 1, 0, 1, false, wanted.bias_ih);
       give_rows(j, bias, 1, 0, 1, false, wanted.bias_hh);
@@ -139,9 +146,9 @@ class WeightGradients {
  private:
   // to[j][at_line + line][v] += sum over pairs of a[pair][column + line] b[j][pair][v]
   struct Products {
-    const Real* const* a;
+    const Number* const* a;
     Index column, lines, count;
-    const Real* b;
+    const Number* b;
     Index b_stride, panels;
     int vectors;
     Index at_line;
@@ -153,53 +160,77 @@ class WeightGradients {
   void add_products(const Products& product) const {
     const Index member = team.member, members = team.members;
     const bool by_panels = product.panels >= 2 * members;
-    const Index lines = product.lines, panels_of = product.panels;
+    const Index lines = product.lines, panels_of = product.panels, width = product.vectors * V;
     const Index first_line = by_panels ? 0 : lines * member / members;
     const Index last_line = by_panels ? lines : lines * (member + 1) / members;
     const Index first_panel = by_panels ? panels_of * member / members : 0;
     const Index last_panel = by_panels ? panels_of * (member + 1) / members : panels_of;
-    const Index panels = last_panel - first_panel;
-    const bool gathers = panels >= panels_for_gathering && lines * sizeof(Real) > near_rows;
+    const bool gathers =
+        joins || (last_panel - first_panel >= panels_for_gathering && lines * sizeof(Real) > near_rows);
     for (Index begin = 0; begin < product.count; begin += product_depth) {
-      const Index depth = smaller(product_depth, product.count - begin);
-      const Real* const* a = product.a + begin;
+      const Index count = smaller(product_depth, product.count - begin), depth = at.depth(count);
+      const Number* const* a = product.a + begin;
       for (Index line = first_line; line < last_line; line += group_columns) {
         const Cut cut(smaller(line + group_columns, last_line) - line);
-        if (gathers) gather(a, product.column + line, depth, cut);
+        if (gathers) gather(a, product.column + line, count, cut);
         for (Index j = first_panel; j < last_panel; ++j) {
-          const Index width = product.vectors * V;
-          const Real* gradient = product.b + j * product.b_stride + begin * width;
+          const Factor<Number>* gradient = factors_of(product.b + j * product.b_stride + begin * width, count, width);
           Real* to = product.to + (j * product.to_lines + product.at_line + line) * width;
           Index done = 0;
           for (int part = 0; part < cut.tiles; done += cut.rows(part++)) {
-            const auto tile = column_tile_for<Real>(cut.rows(part), product.vectors);
-            if (gathers) tile(column_rows, part * max_rows * depth, depth, gradient, to + done * width, width);
-            else tile(a, product.column + line + done, depth, gradient, to + done * width, width);
+            const auto tile = column_tile_for<Number>(cut.rows(part), product.vectors);
+            const Index gathered = joins ? done : part * max_rows * depth;
+            if (gathers) tile(column_rows, gathered, depth, gradient, to + done * width, width);
+            else if constexpr (!joins) tile(a, product.column + line + done, depth, gradient, to + done * width, width);
           }
         }
       }
     }
   }
 
-  // Columns from `column` on of rows that lie far apart, tile by tile as [pairs][columns of the tile].
-  void gather(const Real* const* a, Index column, Index depth, const Cut& cut) const {
+  // Columns from `column` on of `count` rows, which lie far apart: tile by tile as [rows][columns of the tile], or as
+  // factors of two rows.
+  void gather(const Number* const* a, Index column, Index count, const Cut& cut) const {
+    if constexpr (joins) {
+      for (Index k = 0; k < count; k += 2) {
+        const Number* second = k + 1 < count ? a[k + 1] + column : nullptr;
+        join_rows(a[k] + column, second, cut.count, columns + k / 2 * gathered_row);
+      }
+      return;
+    }
     for (int part = 0; part < cut.tiles; column += cut.rows(part++)) {
-      Real* to = columns + part * max_rows * depth;
-      for (Index k = 0; k < depth; ++k, to += max_rows) {
-        for (int r = 0; r < cut.rows(part); ++r) to[r] = a[k][column + r];
+      Factor<Number>* to = columns + part * max_rows * count;
+      for (Index k = 0; k < count; ++k, to += max_rows) {
+        for (int r = 0; r < cut.rows(part); ++r) to[r] = factors(a[k])[column + r];
       }
     }
   }
 
+  // Rows [count][width] as the other side of a product: as they lie, or the factors of two rows each.
+  const Factor<Number>* factors_of(const Number* rows, Index count, Index width) const {
+    if constexpr (joins) {
+      for (Index k = 0; k < count; k += 2) {
+        const Number* row = rows + k * width;
+        join_rows(row, k + 1 < count ? row + width : nullptr, width, panel + k / 2 * width);
+      }
+      return panel;
+    }
+    return factors(rows);
+  }
+
   // The gradients of what is added or multiplied unit by unit: sums over the pairs of a chunk, in order.
-  void add_sums(const Chunk<Real>& now, const Computed<Real>& computed, Index base, Index j, Index count) const {
-    const Real* gradient = now.gates + j * chunk_pairs * at.width;
+  void add_sums(const Chunk<Number>& now, const Computed<Number>& computed, Index base, Index j, Index count) const {
+    const Number* gradient = now.gates + j * chunk_pairs * at.width;
     const auto add = [&](Real* to, const auto& term) {
       Vec<Real> total = load(to);
       for (Index n = 0; n < count; ++n) total = term(n, total);
       store(to, total);
     };
-    column_tile_for<Real>(1, at.blocks)(ones, 0, count, gradient, bias + j * at.width, 0);  // all at once, not in turn
+    for (Index begin = 0; begin < count; begin += product_depth) {  // as a product: all at once, not in turn
+      const Index some = smaller(product_depth, count - begin);
+      const Factor<Number>* by = factors_of(gradient + begin * at.width, some, at.width);
+      column_tile_for<Number>(1, at.blocks)(ones, 0, at.depth(some), by, bias + j * at.width, 0);
+    }
     for (int v = 0; v < at.blocks && cell.layer_norm; ++v) {
       const Index w = j * at.width + v * V;
       const auto d = [&](Index n) { return load(gradient + n * at.width + v * V); };
@@ -246,18 +277,21 @@ class WeightGradients {
     }
   }
 
+  static constexpr bool joins = together<Number> > 1;  // factors of two pairs (step, row), which are made here
+  static constexpr Index gathered_row = joins ? group_columns + V : max_rows;  // not a large power of two
+
   const Cell& cell;
-  const Layout<Real> at;
+  const Layout<Number> at;
   const Parameters<Real>& wanted;
   const Team& team;
   const Index chunk_pairs, outputs;
   // The sums, as the packed weights lie, the first of them in front; the projection's as [panels][H][vectors][V].
   Real *input, *recurrent, *bias, *norm_ih, *norm_hh, *peephole, *norm_c, *bias_c, *projection;
   Index size = 0;
-  Real* columns;
-  const Real** column_rows;
-  const Real** ones;  // the input of the biases
-  const Real one = 1;
+  Factor<Number> *columns, *panel;
+  const Factor<Number>** column_rows;
+  const Factor<Number>** ones;  // the input of the biases
+  const Factor<Number> one = Product<Number>::one();
 };
 
 }  // namespace foretell::FORETELL_VARIANT

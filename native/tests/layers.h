@@ -22,16 +22,33 @@ using foretell::Split;
 using reference::Vector;
 
 // A NaN that no arithmetic makes: memory that nobody wrote.
-template <class Real>
-Real poison() {
-  if constexpr (sizeof(Real) == 4) return std::bit_cast<float>(std::uint32_t(0x7FC0DEAD));
+template <class Number>
+Number poison() {
+  if constexpr (sizeof(Number) == 2) return Number{0x7FED};
+  else if constexpr (sizeof(Number) == 4) return std::bit_cast<float>(std::uint32_t(0x7FC0DEAD));
   else return std::bit_cast<double>(std::uint64_t(0x7FF8DEADDEADDEAD));
 }
 
-template <class Real>
-bool is_poison(Real value) {
-  const Real pattern = poison<Real>();
-  return std::memcmp(&value, &pattern, sizeof(Real)) == 0;
+template <class Number>
+bool is_poison(Number value) {
+  const Number pattern = poison<Number>();
+  return std::memcmp(&value, &pattern, sizeof(Number)) == 0;
+}
+
+// A number of a case, to the nearest or the even one of two; and back.
+template <class Number>
+Number number_from(double value) {
+  if constexpr (sizeof(Number) > 2) return Number(value);
+  else {
+    const auto bits = std::bit_cast<std::uint32_t>(float(value));
+    const std::uint32_t half = 0x8000, rest = bits % (2 * half), first = bits / (2 * half);
+    return {std::uint16_t(first + (rest > half || (rest == half && first % 2)))};
+  }
+}
+template <class Number>
+foretell::Wide<Number> wide(Number number) {
+  if constexpr (sizeof(Number) > 2) return number;
+  else return std::bit_cast<float>(std::uint32_t(number.bits) << 16);
 }
 
 // Poisoned memory between two borders that nobody may touch.  It begins `shift` numbers after a multiple of 64 bytes.
@@ -113,14 +130,17 @@ constexpr StatePart<Real> state_parts[] = {
 
 constexpr const char* activity_names[5] = {"i", "f", "g", "o", "cells"};
 
-// A case's inputs as Real, each where no vector is aligned and with nothing behind it, and room for its outputs.
-template <class Real>
+// A case's sequences as Number and all else as what its sums are, each where no vector is aligned and with nothing
+// behind it, and room for its outputs.
+template <class Number>
 class Layer {
  public:
+  using Real = foretell::Wide<Number>;
+
   // `saves`: for backward.
   Layer(const Case& from, bool saves, bool records) : from_(from), p(from.problem), cell(p.cell) {
     sort_rows();
-    foretell::Forward<Real>& f = backward.forward;
+    foretell::Forward<Number>& f = backward.forward;
     f.cell = cell;
     f.rows = {p.time, p.batch, first_.data(), order_.data(), from.order == Order::packed};
     if (f.rows.packed || std::ranges::is_sorted(order_)) f.rows.order = nullptr;
@@ -135,7 +155,7 @@ class Layer {
     take_state(p.start, f.start);
     f.y = make_sequence(cell.outputs);
     for (const auto& part : state_parts<Real>) f.final.*part.out = make(p.initial.*part.from);
-    if (saves) f.saved = make(foretell::kernels<Real>().saved_size(f), 0);
+    if (saves) f.saved = make(foretell::kernels<Number>().saved_size(f), 0);
     for (int part = 0; records && part < 5; ++part) f.activity[part] = make(p.time * p.batch * cell.hidden);
   }
 
@@ -155,7 +175,7 @@ class Layer {
   }
 
   All<Real> outputs() {
-    foretell::Forward<Real>& f = backward.forward;
+    foretell::Forward<Number>& f = backward.forward;
     All<Real> found{{"y", gather(f.y, cell.outputs)}};
     for (const auto& part : state_parts<Real>) add(std::string("final ") + part.name, f.final.*part.out, found);
     for (int part = 0; part < 5; ++part) add(activity_names[part], f.activity[part], found);
@@ -174,11 +194,12 @@ class Layer {
   }
 
   bool is_intact() const {
-    return std::ranges::all_of(made_, [](const Guarded<Real>& memory) { return memory.is_intact(); });
+    const auto is_intact = [](const auto& memory) { return memory.is_intact(); };
+    return std::ranges::all_of(made_, is_intact) && std::ranges::all_of(made_sequences_, is_intact);
   }
   const std::string& name() const { return from_.name; }
 
-  foretell::Backward<Real> backward;
+  foretell::Backward<Number> backward;
 
  private:
   static constexpr Index gap = 2;  // numbers between the features of one step and row and those of the next
@@ -225,34 +246,37 @@ class Layer {
   void take_state(const reference::State& from, foretell::State<const Real>& to) {
     for (const auto& part : state_parts<Real>) to.*part.in = take(from.*part.from);
   }
-  foretell::Sequence<const Real> take_sequence(const Vector& values, Index width) {
-    std::vector<Real>& kept = taken_.emplace_back(std::max<Index>(sequence_size(width), 1), poison<Real>());
-    const auto sequence = lay_out<const Real>(kept.data(), width);
+  foretell::Sequence<const Number> take_sequence(const Vector& values, Index width) {
+    const Index size = std::max<Index>(sequence_size(width), 1);
+    std::vector<Number>& kept = taken_sequences_.emplace_back(size, poison<Number>());
+    const auto sequence = lay_out<const Number>(kept.data(), width);
     for_each_pair([&](Index t, Index b) {
-      for (Index k = 0; k < width; ++k) kept[place(sequence, t, b) + k] = Real(values[(t * p.batch + b) * width + k]);
+      for (Index k = 0; k < width; ++k) {
+        kept[place(sequence, t, b) + k] = number_from<Number>(values[(t * p.batch + b) * width + k]);
+      }
     });
     return sequence;
   }
 
   Real* make(Index count, Index shift = 1) { return count ? made_.emplace_back(count, shift).data() : nullptr; }
   Real* make(const Vector& like) { return make(Index(like.size())); }
-  foretell::Sequence<Real> make_sequence(Index width) {
-    return lay_out(make(std::max<Index>(sequence_size(width), 1)), width);
+  foretell::Sequence<Number> make_sequence(Index width) {
+    return lay_out(made_sequences_.emplace_back(std::max<Index>(sequence_size(width), 1), 1).data(), width);
   }
 
   // [T,B,width], what lies beyond a row's length too, where packed rows have nothing; checks that nothing else was
   // written.
-  std::vector<Real> gather(const foretell::Sequence<Real>& sequence, Index width) {
-    std::vector<Real> rest(sequence.data, sequence.data + std::max<Index>(sequence_size(width), 1));
+  std::vector<Real> gather(const foretell::Sequence<Number>& sequence, Index width) {
+    std::vector<Number> rest(sequence.data, sequence.data + std::max<Index>(sequence_size(width), 1));
     std::vector<Real> found(p.time * p.batch * width);
     for (Index n = 0; n < p.time * p.batch; ++n) {
       const Index t = n / p.batch, b = n % p.batch;
       if (from_.order == Order::packed && t >= p.lengths[b]) continue;
       for (Index k = 0; k < width; ++k) {
-        found[n * width + k] = std::exchange(rest[place(sequence, t, b) + k], poison<Real>());
+        found[n * width + k] = wide(std::exchange(rest[place(sequence, t, b) + k], poison<Number>()));
       }
     }
-    const bool rest_is_untouched = std::ranges::all_of(rest, is_poison<Real>);
+    const bool rest_is_untouched = std::ranges::all_of(rest, is_poison<Number>);
     check(rest_is_untouched, "a sequence is written in its features alone:", name().c_str());
     return found;
   }
@@ -267,7 +291,9 @@ class Layer {
   const foretell::Cell& cell;
   std::vector<Index> first_, order_;
   std::deque<std::vector<Real>> taken_;
+  std::deque<std::vector<Number>> taken_sequences_;
   std::deque<Guarded<Real>> made_;
+  std::deque<Guarded<Number>> made_sequences_;
 };
 
 // How many threads share a direction, and how.
@@ -277,11 +303,13 @@ struct Crew {
 };
 
 // The crews that a plan could choose for this cell: one thread, then others.
-template <class Real>
+template <class Number>
 std::vector<Crew> crews_for(const reference::Problem& p) {
   std::vector<Crew> crews{{1, Split::rows}};
-  const Index lanes = foretell::kernels<Real>().lanes;
-  const bool whole_rows = p.cell.layer_norm || p.cell.projection || p.cell.gate_recurrence || !p.hidden_mask.empty();
+  const Index lanes = foretell::kernels<Number>().lanes;
+  const bool is_odd = sizeof(Number) == 2 && p.cell.outputs % 2;
+  const bool sees_more = p.cell.gate_recurrence || !p.hidden_mask.empty() || is_odd;
+  const bool whole_rows = p.cell.layer_norm || p.cell.projection || sees_more;
   for (int members : {2, 3}) {
     if (members <= p.batch) crews.push_back({members, Split::rows});
     if (members <= (p.cell.hidden + lanes - 1) / lanes && !whole_rows) crews.push_back({members, Split::units});
@@ -310,26 +338,27 @@ void run_crew(const Crew& crew, foretell::ScratchSize size, const std::string& n
   }
 }
 
-template <class Real>
-All<Real> run_forward(Layer<Real>& layer, const Crew& crew) {
-  const foretell::Kernels<Real>& run = foretell::kernels<Real>();
-  const foretell::Forward<Real>& f = layer.backward.forward;
-  Guarded<Real> packed(run.packed_size(f.cell));
-  run_crew<Real>(crew, run.forward_scratch(f), layer.name(), [&](const foretell::Team& team, auto scratch) {
+template <class Number>
+All<foretell::Wide<Number>> run_forward(Layer<Number>& layer, const Crew& crew) {
+  const foretell::Kernels<Number>& run = foretell::kernels<Number>();
+  const foretell::Forward<Number>& f = layer.backward.forward;
+  Guarded<foretell::Wide<Number>> packed(run.packed_size(f.cell));
+  const auto work = [&](const foretell::Team& team, auto scratch) {
     run.pack(f.cell, f.weights, packed.data(), team);
     if (team.barrier) team.barrier->wait();
     run.forward(f, packed.data(), scratch, team);
-  });
+  };
+  run_crew<foretell::Wide<Number>>(crew, run.forward_scratch(f), layer.name(), work);
   check(packed.is_intact() && layer.is_intact(), "forward writes within its outputs:", layer.name().c_str());
   return layer.outputs();
 }
 
 // After run_forward on a layer that saves.
-template <class Real>
-All<Real> run_backward(Layer<Real>& layer, const Crew& crew) {
-  const foretell::Kernels<Real>& run = foretell::kernels<Real>();
-  const foretell::Backward<Real>& b = layer.backward;
-  run_crew<Real>(crew, run.backward_scratch(b), layer.name(),
+template <class Number>
+All<foretell::Wide<Number>> run_backward(Layer<Number>& layer, const Crew& crew) {
+  const foretell::Kernels<Number>& run = foretell::kernels<Number>();
+  const foretell::Backward<Number>& b = layer.backward;
+  run_crew<foretell::Wide<Number>>(crew, run.backward_scratch(b), layer.name(),
                  [&](const foretell::Team& team, auto scratch) { run.backward(b, scratch, team); });
   check(layer.is_intact(), "backward writes within its outputs:", layer.name().c_str());
   return layer.gradients();

@@ -43,18 +43,31 @@ void check_close(const Named<Real>& found, const Vector& expected, double tolera
   check(ok, "agrees with the reference:", (found.name + ": " + name).c_str());
 }
 
-template <class Real>
-void check_forward(const All<Real>& found, const reference::Answer& expected, double tolerance,
-                   const std::string& name) {
+// The same on average, for numbers of few bits: the root of the mean of (found - expected)^2 is at most the tolerance
+// times that of expected^2, or times 0.1.
+void check_near(const Named<float>& found, const Vector& expected, double tolerance, const std::string& name) {
+  double errors = 0, squares = 0;
+  for (std::size_t n = 0; n < expected.size(); ++n) {
+    errors += (found.values[n] - expected[n]) * (found.values[n] - expected[n]);
+    squares += expected[n] * expected[n];
+  }
+  const double floor = 0.01 * double(expected.size());
+  const bool ok = found.values.size() == expected.size() && errors <= tolerance * tolerance * std::max(floor, squares);
+  check(ok, "is near the reference:", (found.name + ": " + name).c_str());
+}
+
+// compare(part, values) with what the reference gives for each part of `found`.
+template <class Real, class Compare>
+void compare_forward(const All<Real>& found, const reference::Answer& expected, const Compare& compare) {
   for (const Named<Real>& part : found) {
-    const auto check_part = [&](const std::string& called, const Vector& values) {
-      if (part.name == called) check_close(part, values, tolerance, name);
+    const auto compare_part = [&](const std::string& called, const Vector& values) {
+      if (part.name == called) compare(part, values);
     };
-    check_part("y", expected.y);
+    compare_part("y", expected.y);
     for (const auto& state : state_parts<Real>) {
-      check_part(std::string("final ") + state.name, expected.final.*state.from);
+      compare_part(std::string("final ") + state.name, expected.final.*state.from);
     }
-    for (int n = 0; n < 5; ++n) check_part(activity_names[n], expected.activity[n]);
+    for (int n = 0; n < 5; ++n) compare_part(activity_names[n], expected.activity[n]);
   }
 }
 
@@ -120,12 +133,13 @@ All<Real> without(All<Real> gradients, Index begin, Index end, Index features) {
 }
 
 // Both passes with one thread; the other crews, inference, and backward for fewer gradients give the same bits.
-template <class Real>
-std::pair<All<Real>, All<Real>> run_all_ways(const Case& of) {
+template <class Number>
+auto run_all_ways(const Case& of) {
+  using Real = foretell::Wide<Number>;
   std::pair<All<Real>, All<Real>> first;
-  for (const Crew& crew : crews_for<Real>(of.problem)) {
-    Layer<Real> inference(of, false, crew.members == 2), training(of, true, crew.members == 1), fewer(of, true, false),
-        spared(of, true, false);
+  for (const Crew& crew : crews_for<Number>(of.problem)) {
+    Layer<Number> inference(of, false, crew.members == 2), training(of, true, crew.members == 1);
+    Layer<Number> fewer(of, true, false), spared(of, true, false);
     training.want_gradients();
     const All<Real> outputs = run_forward(training, crew), gradients = run_backward(training, crew);
     if (crew.members == 1) first = {outputs, gradients};
@@ -148,28 +162,42 @@ std::pair<All<Real>, All<Real>> run_all_ways(const Case& of) {
 
 void check_case(const Case& of) {
   const reference::Answer expected = reference::run(of.problem);
+  const auto closer_than = [&](double tolerance) {
+    return [&, tolerance](const auto& part, const Vector& values) { check_close(part, values, tolerance, of.name); };
+  };
   const auto [exact, exact_gradients] = run_all_ways<double>(of);
-  check_forward(exact, expected, 1e-11, of.name);
+  compare_forward(exact, expected, closer_than(1e-11));
   check_gradients(of, exact_gradients);
   const auto [single, single_gradients] = run_all_ways<float>(of);
-  check_forward(single, expected, 1e-4, of.name);
+  compare_forward(single, expected, closer_than(1e-4));
   for (std::size_t n = 0; n < single_gradients.size(); ++n) {
     check_close(single_gradients[n], exact_gradients[n].values, 1e-3, "in float: " + of.name);
+  }
+  if (!foretell::multiplies_bfloat16()) return;
+  // Layer norm divides rounded numbers by their own small spread.
+  const double tolerance = of.problem.cell.layer_norm ? 0.2 : 0.02;
+  const auto [rounded, rounded_gradients] = run_all_ways<foretell::BFloat16>(of);
+  compare_forward(rounded, expected, [&](const auto& part, const Vector& values) {
+    check_near(part, values, tolerance, "in bfloat16: " + of.name);
+  });
+  for (std::size_t n = 0; n < rounded_gradients.size(); ++n) {
+    check_near(rounded_gradients[n], exact_gradients[n].values, tolerance, "in bfloat16: " + of.name);
   }
 }
 
 // foretell::forward and backward, which plan for themselves, on work that wants all of the threads: the same bits.
-template <class Real>
+template <class Number>
 void check_plans(const Sizes& sizes, const Chosen& chosen) {
+  using Real = foretell::Wide<Number>;
   Random random(1);
   Case cases[2] = {make_case(random, sizes, chosen), make_case(random, sizes, chosen)};
   cases[1].problem.reverse = true;
   for (int directions : {1, 2}) {
     std::vector<All<Real>> first;
     for (int threads : {1, 2, directions == 1 ? 3 : 4}) {
-      std::deque<Layer<Real>> layers;
-      std::vector<foretell::Forward<Real>> forward;
-      std::vector<foretell::Backward<Real>> backward;
+      std::deque<Layer<Number>> layers;
+      std::vector<foretell::Forward<Number>> forward;
+      std::vector<foretell::Backward<Number>> backward;
       for (int d = 0; d < directions; ++d) {
         layers.emplace_back(cases[d], true, false).want_gradients();
         forward.push_back(layers[d].backward.forward);
@@ -188,15 +216,16 @@ void check_plans(const Sizes& sizes, const Chosen& chosen) {
       }
     }
     for (int members : {1, 2, 3}) {
-      Layer<Real> inference(cases[0], false, false);
+      Layer<Number> inference(cases[0], false, false);
       check_same(run_forward(inference, {members, Split::rows}), first[0], "chunks give the same:", cases[0].name);
     }
   }
 }
 
 // A stack of layers that run at once gives the bits that it gives one by one.
-template <class Real>
+template <class Number>
 void check_wave(const Sizes& sizes, const Chosen& chosen) {
+  using Real = foretell::Wide<Number>;
   constexpr int count = 3;
   Random random(1);
   std::deque<Case> cases;
@@ -206,14 +235,14 @@ void check_wave(const Sizes& sizes, const Chosen& chosen) {
   }
   std::vector<All<Real>> first;
   for (int threads : {1, 2, 3}) {
-    std::deque<Layer<Real>> layers;
-    std::vector<foretell::Forward<Real>> forward;
-    std::vector<foretell::Backward<Real>> backward;
+    std::deque<Layer<Number>> layers;
+    std::vector<foretell::Forward<Number>> forward;
+    std::vector<foretell::Backward<Number>> backward;
     for (const Case& one : cases) {
-      Layer<Real>& layer = layers.emplace_back(one, true, true);
+      Layer<Number>& layer = layers.emplace_back(one, true, true);
       layer.want_gradients();
       if (!forward.empty()) {
-        const foretell::Sequence<Real>&x = forward.back().y, &dx = layer.backward.dx;
+        const foretell::Sequence<Number>&x = forward.back().y, &dx = layer.backward.dx;
         layer.backward.forward.x = {x.data, x.time, x.row};
         backward.back().dy = {dx.data, dx.time, dx.row};
       }
@@ -255,5 +284,10 @@ int main(int count, char** arguments) {
   check_wave<float>({900, 3, 24, 24}, {"packed", "zoneout of h", "drawn zoneout"});
   check_wave<double>({600, 3, 24, 24}, {"lengths", "layer norm"});
   check_wave<double>({600, 3, 24, 24}, {"reverse", "hidden mask"});
+  if (foretell::multiplies_bfloat16()) {
+    check_plans<foretell::BFloat16>({40, 9, 5, 64}, {"hidden mask", "peepholes"});
+    check_plans<foretell::BFloat16>({100, 1, 5, 256}, {"peepholes", "reset"});
+    check_wave<foretell::BFloat16>({900, 3, 24, 24}, {"peepholes", "reset"});
+  }
   return failures ? 1 : 0;
 }

@@ -1,6 +1,8 @@
 // A stepper against the whole sequence at once, bit for bit; and twins that go their own ways.
 #include "foretell/stepper.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -31,17 +33,20 @@ Stack make_stack(const Chosen& chosen, Index batch, Index hidden, bool residual)
 }
 
 // y [T,B,R] of the last layer, and every layer's final state, from whole sequences.
-template <class Real>
-All<Real> run_whole(const Stack& stack, const Vector& x) {
+template <class Number>
+auto run_whole(const Stack& stack, const Vector& x) {
+  using Real = foretell::Wide<Number>;
   All<Real> found;
   Vector below = x;
   for (int l : {0, 1}) {
     Case layer = stack.layers[l];
     layer.problem.x = below;
-    Layer<Real> run(layer, false, false);
+    Layer<Number> run(layer, false, false);
     All<Real> outputs = run_forward(run, {1, Split::rows});
     std::vector<Real> y = outputs.front().values;
-    for (std::size_t n = 0; stack.residual && l && n < y.size(); ++n) y[n] += Real(below[n]);
+    for (std::size_t n = 0; stack.residual && l && n < y.size(); ++n) {
+      y[n] = wide(number_from<Number>(y[n] + Real(below[n])));
+    }
     below.assign(y.begin(), y.end());
     outputs.front().values = y;
     for (Named<Real>& part : outputs) part.name += std::to_string(l);
@@ -91,21 +96,22 @@ class States {
 };
 
 // What one stepper sees and gives.
-template <class Real>
+template <class Number>
 struct Walk {
-  std::vector<Real> x, y;
+  std::vector<Number> x;
+  std::vector<foretell::Wide<Number>> y;
 
-  void step(foretell::Stepper<Real>& stepper, Index t) {
-    Guarded<Real> out(stepper.batch() * stepper.outputs(), 1);
+  void step(foretell::Stepper<Number>& stepper, Index t) {
+    Guarded<Number> out(stepper.batch() * stepper.outputs(), 1);
     stepper.step(x.data() + t * stepper.batch() * stepper.inputs(), out.data());
     check(out.is_intact(), "a step writes within its output");
-    y.insert(y.end(), out.data(), out.data() + out.size());
+    std::transform(out.data(), out.data() + out.size(), std::back_inserter(y), wide<Number>);
   }
 };
 
-template <class Real>
-foretell::Stepper<Real> make_stepper(const Stack& stack, const States<Real>& states) {
-  std::vector<typename foretell::Stepper<Real>::Layer> layers(2);
+template <class Number, class Real = foretell::Wide<Number>>
+foretell::Stepper<Number> make_stepper(const Stack& stack, const States<Real>& states) {
+  std::vector<typename foretell::Stepper<Number>::Layer> layers(2);
   std::deque<std::vector<Real>> weights;  // gone once it is made
   for (int l : {0, 1}) {
     layers[l].cell = stack.layers[l].problem.cell;
@@ -119,20 +125,26 @@ foretell::Stepper<Real> make_stepper(const Stack& stack, const States<Real>& sta
 }
 
 // After three steps a twin parts, which sees the rest in another order.
-template <class Real>
+template <class Number>
 void check_stack(const Stack& stack) {
+  using Real = foretell::Wide<Number>;
   const Vector& x = stack.layers[0].problem.x;
   Vector other_x = x;
   const auto width = std::ptrdiff_t(x.size()) / time_steps;
   std::rotate(other_x.begin() + 3 * width, other_x.begin() + 4 * width, other_x.end());
 
   States<Real> states(stack), other_states(stack);
-  foretell::Stepper<Real> stepper = make_stepper<Real>(stack, states);
-  Walk<Real> walk{{x.begin(), x.end()}, {}};
+  const auto numbers = [](const Vector& from) {
+    std::vector<Number> to;
+    std::ranges::transform(from, std::back_inserter(to), number_from<Number>);
+    return to;
+  };
+  foretell::Stepper<Number> stepper = make_stepper<Number>(stack, states);
+  Walk<Number> walk{numbers(x), {}};
   for (Index t = 0; t < 3; ++t) walk.step(stepper, t);
   other_states.copy(states);
-  foretell::Stepper<Real> twin = stepper.twin(other_states.all);
-  Walk<Real> other_walk{{other_x.begin(), other_x.end()}, walk.y};
+  foretell::Stepper<Number> twin = stepper.twin(other_states.all);
+  Walk<Number> other_walk{numbers(other_x), walk.y};
   for (Index t = 3; t < time_steps; ++t) {
     walk.step(stepper, t);
     other_walk.step(twin, t);
@@ -141,8 +153,8 @@ void check_stack(const Stack& stack) {
   All<Real> found{{"y1", walk.y}}, of_twin{{"y1", other_walk.y}};
   states.give(stack, found);
   other_states.give(stack, of_twin);
-  check_same(found, run_whole<Real>(stack, x), "steps give what the sequence does:", name);
-  check_same(of_twin, run_whole<Real>(stack, other_x), "a twin goes its own way:", name);
+  check_same(found, run_whole<Number>(stack, x), "steps give what the sequence does:", name);
+  check_same(of_twin, run_whole<Number>(stack, other_x), "a twin goes its own way:", name);
 }
 
 }  // namespace
@@ -158,6 +170,7 @@ int main() {
         const Stack stack = make_stack(chosen, batch, hidden, hidden % 4 == 1);
         check_stack<float>(stack);
         check_stack<double>(stack);
+        if (foretell::multiplies_bfloat16()) check_stack<foretell::BFloat16>(stack);
       }
     }
   }

@@ -44,6 +44,13 @@ def variants() -> list[str]:
     return core.variants() if core else []
 
 
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Are there kernels that multiply bfloat16, on a CPU that does so faster than float32?"""
+    core = load()
+    return core is not None and core.multiplies_bfloat16()
+
+
 def active() -> str | None:
     """The variant in use: the one FORETELL_CPU names, else the best; None without the compiled core."""
     core = load()

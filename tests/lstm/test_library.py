@@ -236,6 +236,24 @@ def test_compiled_in_fewer_bits(kind, assert_near):
     assert_near(results(graphs_of(layer, []), layer, x), results(layer, layer, x))
 
 
+def test_a_graph_of_bfloat16_may_come_to_a_machine_that_computes_it_in_float32(settings, assert_near, monkeypatch):
+    if not native.multiplies_bfloat16():
+        pytest.skip("this machine has no fast products of bfloat16")
+    torch.manual_seed(0)
+    layer, x = LSTM(2, 5, dtype=torch.bfloat16, **settings), torch.randn(3, 2, 2).bfloat16().requires_grad_()
+    compiled = graphs_of(layer, [])
+
+    def found():
+        torch.manual_seed(1)
+        return results(compiled, layer, x)
+
+    expected = found()
+    monkeypatch.setattr(native, "multiplies_bfloat16", lambda: False)
+    there = found()
+    assert [part.dtype for part in there] == [part.dtype for part in expected]
+    assert_near(there, expected)
+
+
 def test_torch_func_within_a_compiled_function(make, assert_near):
     layer, x = make(2, 3), random_input(3, 2, 2).detach()
 

@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from foretell import native
 from foretell.lstm import LSTM, use_backend
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
 SIZES = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100]  # vector lanes, and one more and one less
-DTYPES = [torch.float32, torch.float64]
+DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 
 # Largest error, relative to the larger of 1 (what the terms of a sum are like) and the largest true value. Layer
 # norm over few numbers multiplies a rounding error by up to 300, which float32 shows: so there the definition's own
 # error in float32, four times, comes on top.
-TOLERANCE = {torch.float64: 1e-11, torch.float32: 5e-6}
+TOLERANCE = {torch.float64: 1e-11, torch.float32: 5e-6, torch.bfloat16: 2e-2}
 
 SWITCHES: dict[str, Any] = {
     "bias": False,
@@ -258,7 +259,7 @@ def test_random_options_layouts_and_gradients(case):
 
 
 @torch.no_grad()  # a trace with gradients is the definition's
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_the_trace_shows_the_same_gates_and_states(options, dtype, make, assert_near):
     layer = make(3, 9, 2, bidirectional=True, **options).to(dtype)
     x = torch.randn(5, 4, 3, dtype=dtype)
@@ -271,11 +272,37 @@ def test_the_trace_shows_the_same_gates_and_states(options, dtype, make, assert_
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_half_precision_is_rounded_at_the_door_alone(dtype):
+    if dtype == torch.bfloat16 and native.multiplies_bfloat16():
+        pytest.skip("here bfloat16 is multiplied as it is")
     torch.manual_seed(0)
     layer, x = LSTM(9, 33, layer_norm=True).to(dtype), torch.randn(6, 4, 9).to(dtype)
     y, state = layer(x)
     expected, expected_state = copy.deepcopy(layer).float()(x.float())
     assert all(map(torch.equal, (y, *state), (part.to(dtype) for part in (expected, *expected_state))))
+
+
+def test_where_bfloat16_is_multiplied_h_alone_is_rounded_at_every_step(make):
+    if not native.multiplies_bfloat16():
+        pytest.skip("this machine has no fast products of bfloat16")
+    layer = make(9, 33).bfloat16()
+    x = torch.randn(20, 50, 9).bfloat16()
+    found, (_, c) = layer(x)
+
+    def by_steps(rounds: bool) -> tuple[Tensor, Tensor]:
+        exact, state, outputs = copy.deepcopy(layer).double(), None, []
+        with use_backend("definition"):
+            for one in x.double():
+                y, (h, cell) = exact(one[None], state)
+                state = (h.bfloat16().double() if rounds else h, cell)
+                outputs.append(y)
+        return torch.cat(outputs).bfloat16(), cell.bfloat16()
+
+    def agreement(rounds: bool) -> list[float]:
+        pairs = zip((found, c), by_steps(rounds), strict=True)
+        return [(one == other).double().mean().item() for one, other in pairs]
+
+    assert min(agreement(rounds=True)) > 0.99  # float32 may fall to another side of a border
+    assert max(agreement(rounds=False)) < 0.8
 
 
 def change_in_place(layer: LSTM) -> None:

@@ -16,7 +16,8 @@ from foretell.lstm import LSTM, fused
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
-DTYPES = [torch.float32, torch.float64]
+EXACT = [torch.float32, torch.float64]  # a state of these is handed on as it is
+DTYPES = [*EXACT, torch.bfloat16]
 LARGE = {"plain": {}, "layer norm": {"layer_norm": True, "bidirectional": True}, "odd": {"variant": "FGR"}}
 
 
@@ -95,6 +96,7 @@ def test_the_order_of_time_and_batch_in_memory_does_not_matter(layer):
     assert same(layer(x), layer(x.transpose(0, 1).contiguous().transpose(0, 1)))
 
 
+@pytest.mark.parametrize("layer", EXACT, indirect=True, ids=str)
 @pytest.mark.parametrize("cut", [1, 2, 5])
 def test_time_can_be_cut_anywhere(cut, layer):
     x = random(layer, 6, 3)
@@ -104,6 +106,7 @@ def test_time_can_be_cut_anywhere(cut, layer):
     assert same((torch.cat([first, second]), state), (y, end))
 
 
+@pytest.mark.parametrize("large", EXACT, indirect=True, ids=str)
 def test_a_large_layer_can_be_cut(large):
     layer, x = large()
     y, end = layer.eval()(x)

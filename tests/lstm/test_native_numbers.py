@@ -8,7 +8,8 @@ from foretell.lstm import LSTM, use_backend
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
-DTYPES = [torch.float32, torch.float64]
+EXACT = [torch.float32, torch.float64]  # the definition in other types is too coarse to tell
+DTYPES = [*EXACT, torch.bfloat16]
 HIDDEN = [1, 5, 9, 33]
 NAN, INF = torch.nan, torch.inf
 
@@ -88,6 +89,7 @@ def test_infinities_saturate(value, dtype, make):
     torch.testing.assert_close((y, *state), (expected, *expected_state))
 
 
+@pytest.mark.parametrize("dtype", EXACT, ids=str)
 @pytest.mark.parametrize("value", [INF, -INF, 1e30])
 @pytest.mark.parametrize("name", ["h", "c"])
 def test_infinite_and_huge_states_act_as_in_the_definition(name, value, dtype, make):
@@ -119,6 +121,7 @@ def test_denormals_give_finite_results_and_leave_the_processor_as_it_was(dtype, 
     assert (torch.full((1_000_000,), tiny, dtype=dtype) * 0.5).all()  # on this thread, and those of the pool
 
 
+@pytest.mark.parametrize("dtype", EXACT, ids=str)
 def test_what_memory_held_before_is_never_read(dtype, options, make, assert_near):
     layer = make(3, 9, 2, bidirectional=True, **options).to(dtype).train()
     x, lengths = torch.randn(6, 5, 3, dtype=dtype, requires_grad=True), [6, 0, 3, 1, 6]
@@ -151,6 +154,7 @@ def units_in_the_last_place(found: torch.Tensor, true: np.ndarray) -> float:
     return float((np.abs(values.astype(np.longdouble) - true) / unit).max())
 
 
+@pytest.mark.parametrize("dtype", EXACT, ids=str)
 @torch.no_grad()
 def test_activations_are_good_to_a_few_units_in_the_last_place(dtype):
     """One unit without recurrence, all of whose gates see x itself."""
@@ -175,6 +179,7 @@ def test_a_sigmoid_too_small_for_its_type_is_nothing_or_next_to_nothing(dtype):
     assert (step.g == -1).all()
 
 
+@pytest.mark.parametrize("dtype", EXACT, ids=str)
 @torch.no_grad()
 def test_the_output_activation_is_as_good(dtype):
     """Without gates and with weights of zero, h is the tanh of the given cell state."""

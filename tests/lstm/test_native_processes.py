@@ -110,7 +110,16 @@ def test_autocast_runs_forward_and_backward(layer, x, assert_near):
     assert_near([part.bfloat16() for part in found], expected)
 
 
-@pytest.mark.parametrize("variant", ["avx512", "avx2", "neon", "baseline"])
+def test_autocast_multiplies_bfloat16_where_that_is_fast(layer, x):
+    if not native.multiplies_bfloat16():
+        pytest.skip("this machine has no fast products of bfloat16")
+    rounded = layer.bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = copy.deepcopy(rounded).float()(x)[0]
+    assert torch.equal(found, rounded(x.bfloat16())[0])
+
+
+@pytest.mark.parametrize("variant", ["avx512_bf16", "avx512", "avx2", "neon", "baseline"])
 def test_every_instruction_set_agrees_with_the_definition(variant):
     if variant not in native.variants():
         pytest.skip(f"this machine does not run {variant}")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from foretell import native
 from foretell.errors import InputError
 from foretell.lstm import LSTM
 
@@ -23,6 +24,22 @@ def test_one_row_may_come_without_its_batch(make, assert_near):
     layer, x = make(3, 5, 2), torch.randn(4, 3, dtype=torch.float64)
     stream = layer.stream()
     assert_near(torch.stack([stream.step(one) for one in x]), layer(x)[0])
+
+
+@pytest.mark.parametrize("backend", ["native", "definition"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_layers_of_16_bits_take_arrays_of_32(dtype, backend, make, monkeypatch):
+    if backend == "definition":
+        monkeypatch.setattr(native, "load", lambda: None)
+    layer, x = make(3, 5, 2, residual=True).to(dtype), torch.randn(4, 2, 3).to(dtype)
+    stream, of_arrays = layer.stream(2), layer.stream(2)
+    twin = of_arrays.copy()
+    for one in x:
+        expected = stream.step(one).float()
+        assert torch.equal(torch.from_numpy(of_arrays.step(one.float().numpy())), expected)
+        assert torch.equal(torch.from_numpy(twin.step(one.float().numpy())), expected)
+    with pytest.raises(InputError, match="at least 32 bits"):
+        stream.step(x[0].double().numpy())
 
 
 @pytest.fixture(params=[{}, {"variant": "FGR", "zoneout": 0.3}], ids=["plain", "by definition"])

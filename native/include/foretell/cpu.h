@@ -18,7 +18,8 @@ struct Variant {
   bool supported() const;
 };
 
-std::span<const Variant> variants();  // best first; the last, "baseline", runs everywhere
+std::span<const Variant> variants();  // the last, "baseline", runs everywhere
+std::vector<const Variant*> supported_variants();  // by this machine, best first
 
 // The forced variant, or the best supported one if `forced` is empty.
 // Throws std::invalid_argument, naming what is allowed, if this machine does not run `forced`.

@@ -16,6 +16,24 @@ namespace foretell {
 
 using Index = std::int64_t;
 
+// The upper half of a float.
+struct BFloat16 {
+  std::uint16_t bits;
+};
+
+// A layer's Number is the type of its inputs and outputs, and what its products multiply; all else, sums, cells and
+// weights among it, is of this type.
+template <class Number>
+struct WideOf {
+  using Type = Number;
+};
+template <>
+struct WideOf<BFloat16> {
+  using Type = float;
+};
+template <class Number>
+using Wide = typename WideOf<Number>::Type;
+
 class Barrier;
 class Progress;
 
@@ -68,30 +86,34 @@ struct Rows {
   bool packed = false;           // sequences are laid out by number
 };
 
-template <class Real>
+template <class Number>
 struct Forward {
+  using Real = Wide<Number>;
+
   Cell cell;
   Rows rows;
   bool reverse = false;                // run from each row's end to its beginning
   const std::uint8_t* reset = nullptr; // [T,B] dense: a new sequence begins at this step
   std::uint64_t seed = 0;              // of the zoneout masks
   Index sequence = 0;                  // layer * directions + direction, the same
-  Sequence<const Real> x;              // I features
+  Sequence<const Number> x;            // I features
   Parameters<const Real> weights;
   const Real* hidden_mask = nullptr;   // [B,R], locked dropout of h on its way into the gates
   State<const Real> initial, start;    // start: what a reset goes back to
-  Sequence<Real> y;                    // R features
+  Sequence<Number> y;                  // R features
   State<Real> final;
   Real* saved = nullptr;               // saved_size() numbers that backward needs; null: inference
   Real* activity[5] = {};              // i, f, g, o, c, each [T,B,H] dense; or null
 };
 
-template <class Real>
+template <class Number>
 struct Backward {
-  Forward<Real> forward;               // as it was called
-  Sequence<const Real> dy;             // R features; null: zero
+  using Real = Wide<Number>;
+
+  Forward<Number> forward;             // as it was called
+  Sequence<const Number> dy;           // R features; null: zero
   State<const Real> dfinal;            // null: zero
-  Sequence<Real> dx;                   // I features; null: not wanted, as below
+  Sequence<Number> dx;                 // I features; null: not wanted, as below
   Index data_begin = 0, data_end = 0;  // the features between are data: their gradient is not wanted, and 0
   State<Real> dinitial, dstart;
   Parameters<Real> dweights;           // weights whose gradient is wanted
@@ -130,33 +152,37 @@ template <class Real>
 struct EncodeKernels;  // foretell/encode.h
 
 // The kernels of one instruction set.  Buffers are aligned to 64 bytes, and their sizes are in numbers of type Real.
-template <class Real>
+template <class Number>
 struct Kernels {
+  using Real = Wide<Number>;
+
   Index lanes;  // numbers in a vector
   Index (*packed_size)(const Cell&);  // of the weights, ready for forward
   void (*pack)(const Cell&, const Parameters<const Real>&, Real* packed, const Team&);
-  Index (*saved_size)(const Forward<Real>&);
-  ScratchSize (*forward_scratch)(const Forward<Real>&);
-  void (*forward)(const Forward<Real>&, const Real* packed, Scratch<Real>, const Team&);
-  ScratchSize (*backward_scratch)(const Backward<Real>&);
-  void (*backward)(const Backward<Real>&, Scratch<Real>, const Team&);
-  const HeadKernels<Real>* head;
-  const EncodeKernels<Real>* encode;
+  Index (*saved_size)(const Forward<Number>&);
+  ScratchSize (*forward_scratch)(const Forward<Number>&);
+  void (*forward)(const Forward<Number>&, const Real* packed, Scratch<Real>, const Team&);
+  ScratchSize (*backward_scratch)(const Backward<Number>&);
+  void (*backward)(const Backward<Number>&, Scratch<Real>, const Team&);
+  const HeadKernels<Real>* head;      // not for BFloat16
+  const EncodeKernels<Real>* encode;  // the same
 };
 
-// The kernels of the active instruction set.
-template <class Real>
-const Kernels<Real>& kernels();
+// The kernels of the active instruction set.  For BFloat16 there are some if `multiplies_bfloat16`.
+template <class Number>
+const Kernels<Number>& kernels();
+
+bool multiplies_bfloat16();
 
 // Run a stack of layers, each reading what the one before it gives, with scratch memory of its own on `threads`
 // threads: one layer in `directions` (1 or 2) directions, or several in one.
-template <class Real>
-void forward(const Forward<Real>* layers, int count, int directions, int threads);
-template <class Real>
-void backward(const Backward<Real>* layers, int count, int directions, int threads);
+template <class Number>
+void forward(const Forward<Number>* layers, int count, int directions, int threads);
+template <class Number>
+void backward(const Backward<Number>* layers, int count, int directions, int threads);
 
 // Would these layers, of one direction, run at once, each on one thread?  Then they need the memory of all at once.
-template <class Real>
-bool runs_at_once(const Forward<Real>* layers, int count, int threads);
+template <class Number>
+bool runs_at_once(const Forward<Number>* layers, int count, int threads);
 
 }  // namespace foretell

@@ -8,9 +8,11 @@
 
 namespace foretell {
 
-template <class Real>
+template <class Number>
 class Stepper {
  public:
+  using Real = Wide<Number>;
+
   struct Layer {
     Cell cell;
     Parameters<const Real> weights;  // read by the constructor alone
@@ -25,7 +27,7 @@ class Stepper {
   Stepper twin(const std::vector<State<Real>>& states) const;
 
   // x [B,I] -> y [B,R], the output of the last layer.
-  void step(const Real* x, Real* y);
+  void step(const Number* x, Number* y);
 
   Index batch() const { return batch_; }
   Index inputs() const { return layers_.front().cell.inputs; }
@@ -37,10 +39,11 @@ class Stepper {
   };
   using Buffer = std::unique_ptr<Real, Free>;
   static Buffer allocate(Index count);
+  static void add(const Number* from, Index count, Number* to);
 
   Stepper() = default;
   void allocate_scratch();
-  Forward<Real> call_of(const Layer& layer) const;
+  Forward<Number> call_of(const Layer& layer) const;
 
   std::vector<Layer> layers_;
   Index batch_ = 0;

@@ -22,7 +22,7 @@ def runs_whole(request: Request) -> bool:
         return True
     if request.directions > 1 or request.dropout or request.options.residual or is_transformed():
         return False
-    if request.x.dtype not in (torch.float32, torch.float64):  # others are rounded after every layer
+    if kernels.number_of(request.x) is not request.x.dtype:  # others are rounded after every layer
         return False
     if needs_gradients(request) and not all(weights.weight_ih.requires_grad for weights in request.weights):
         return False  # autograd spares itself the layers below the first that learns
@@ -32,7 +32,7 @@ def runs_whole(request: Request) -> bool:
 def run(request: Request) -> Answer:
     """Answer a request that `runs_whole`."""
     kind = request.x.dtype
-    request = kernels.dense(request)
+    request = kernels.dense(_as_autocast(request) if torch.is_autocast_enabled("cpu") else request)
     if is_transformed():
         answer = library.run(request.with_data_detached(), saves=needs_gradients(request))
     elif needs_gradients(request):
@@ -41,9 +41,16 @@ def run(request: Request) -> Answer:
     else:
         outcome = kernels.forward(request, kernels.begin(request), saved=None)
         answer = Answer(outcome.ys[-1], outcome.state, outcome.activity)
-    if answer.y.dtype is kind:
+    if answer.state[0].dtype is kind:
         return answer
     return Answer(answer.y.to(kind), tuple(part.to(kind) for part in answer.state), answer.activity)
+
+
+def _as_autocast(request: Request) -> Request:
+    """Where products are to be of bfloat16 and there are kernels for them; all else stays as it is."""
+    small = request.x.to(torch.get_autocast_dtype("cpu"))
+    is_known = request.x.dtype is torch.float32 and kernels.number_of(small) is small.dtype
+    return request._replace(x=small) if is_known else request
 
 
 def needs_gradients(request: Request) -> bool:

@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Self
 
@@ -32,13 +32,14 @@ class Outcome(NamedTuple):
 def dense(request: Request) -> Request:
     """The same request with every tensor of the layout and number type that the kernels take; differentiable.
 
-    They compute in float64 if x is of that type, else in float32.
+    They compute in float64 if x is of that type, else in float32; only what they multiply may be bfloat16.
     """
-    kind = torch.float64 if request.x.dtype == torch.float64 else torch.float32
-    if _is_dense(request, kind):
+    number = number_of(request.x)
+    kind = _wide(number)
+    if _is_dense(request, number, kind):
         return request
     return request._replace(
-        x=_features_together(request.x.to(kind)),
+        x=_features_together(request.x.to(number)),
         state=_laid_out(request.state, kind),
         start=None if request.start is None else _laid_out(request.start, kind),
         weights=tuple(Weights(*_laid_out(weights, kind)) for weights in request.weights),
@@ -48,8 +49,26 @@ def dense(request: Request) -> Request:
     )
 
 
-def _is_dense(request: Request, kind: torch.dtype) -> bool:
-    if request.x.dtype is not kind or request.x.stride()[-1] != 1:
+def number_of(x: Tensor) -> torch.dtype:
+    """Of what type the kernels take x and give y."""
+    kind = x.dtype
+    if kind is torch.float64 or (kind is torch.bfloat16 and _multiplies_bfloat16()):
+        return kind
+    return torch.float32
+
+
+def _wide(number: torch.dtype) -> torch.dtype:
+    """Of what type all else is, beside numbers of x."""
+    return torch.float64 if number is torch.float64 else torch.float32
+
+
+@constant_in_graphs
+def _multiplies_bfloat16() -> bool:
+    return native.multiplies_bfloat16()
+
+
+def _is_dense(request: Request, number: torch.dtype, kind: torch.dtype) -> bool:
+    if request.x.dtype is not number or request.x.stride()[-1] != 1:
         return False
     for part in chain(request.state, request.start or (), *request.weights, request.locked):
         if part is not None and (part.dtype is not kind or not part.is_contiguous()):
@@ -62,7 +81,7 @@ def begin(request: Request) -> Any:
     """A run over a request made by `dense`, for `forward` and then `backward`: all but the tensors of it."""
     noise = request.noise
     return _core().Run(
-        request.x.dtype is torch.float64,
+        request.x.itemsize,
         _cells(request),
         request.time,
         request.batch,
@@ -95,13 +114,13 @@ def allocate_outputs(request: Request) -> tuple[list[Tensor], State]:
 def allocate_saved(request: Request, run: Any) -> Tensor:
     """Room for what the active instruction set saves of the rows as long as they are."""
     size = run.saved_size(request.locked[0] is not None)
-    return memory.empty(request.x, len(request.weights), size)
+    return memory.empty(request.state[1], len(request.weights), size)
 
 
 def allocate_room(request: Request, room: int) -> Tensor:
     """As `allocate_saved`, for one layer, by `room_of_pairs`, for any lengths; what nobody writes to costs nothing."""
     pairs = request.time * request.batch
-    return request.x.new_empty(request.directions, (pairs + LINE - 1) // LINE * room)
+    return request.state[1].new_empty(request.directions, (pairs + LINE - 1) // LINE * room)
 
 
 def room_of_pairs(request: Request) -> int:
@@ -112,8 +131,10 @@ def room_of_pairs(request: Request) -> int:
     """
     # The length of a range is the size as a number, also where a compiler holds the size for a symbol.
     hidden, outputs = (len(range(part.shape[-1])) for part in (request.state[1], request.state[0]))
-    kind, has_mask = request.x.dtype, request.locked[0] is not None
-    return _room(request.options, hidden, outputs, kind == torch.float64, request.noise is not None, has_mask)
+    # A graph of bfloat16 may come to a machine that computes it in float32.
+    sizes = (2, 4) if request.x.dtype == torch.bfloat16 else (request.x.itemsize,)
+    draws, has_mask = request.noise is not None, request.locked[0] is not None
+    return max(_room(request.options, hidden, outputs, size, draws, has_mask) for size in sizes)
 
 
 def allocate_gradients(tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
@@ -157,36 +178,59 @@ def backward(
 
 
 class Stepper:
-    """A stack of layers one step at a time, on a state of its own [L,B,...] in the kernels' number type."""
+    """A stack of layers one step at a time, on a state of its own [L,B,...] in the type that the kernels compute in."""
 
     def __init__(self, weights: Sequence[Weights], options: Options, start: State) -> None:
-        kind = torch.float64 if start[0].dtype == torch.float64 else torch.float32
-        self._kind, self.state = kind, _copied(start, kind)
-        packed = [_laid_out(layer, kind) for layer in weights]
+        self._kind, self._number = start[0].dtype, number_of(start[0])
+        wide = _wide(self._number)
+        self.state = _copied(start, wide)
+        self._residual = options.residual
+        packed = [_laid_out(layer, wide) for layer in weights]
         inputs, projects = tuple(layer.weight_ih.shape[1] for layer in weights), weights[0].weight_hr is not None
         cells = _make_cells(options, inputs, start[1].shape[-1], start[0].shape[-1], projects, False)
-        make = _core().Stepper64 if kind == torch.float64 else _core().Stepper32
         batch, width = start[0].shape[1:]
+        self._inputs = {(batch, inputs[0]), (inputs[0],)} if batch == 1 else {(batch, inputs[0])}
         self._outputs = {1: (width,), 2: (batch, width)}
-        self.core = make(cells, packed, self._states(), batch, options.residual)
+        make = getattr(_core(), f"Stepper{8 * self._number.itemsize}")
+        self._cores = [make(cells[part], packed[part], states, batch, self._residual) for part, states in self._parts()]
+
+    @property
+    def step_array(self) -> Callable[[Any], Any]:
+        """The same for arrays, which have at least 32 bits; None if x is not one of these sizes."""
+        return self._cores[0].step_array if self._kind is self.state[0].dtype else self._step_wide_array
 
     def step(self, x: Tensor) -> Tensor:
         """x [B,I] or [I] -> y [B,R] or [R], in x's number type."""
-        if x.dtype is not self._kind or not x.is_contiguous():
-            return self.step(x.to(self._kind).contiguous()).to(x.dtype)
-        y = x.new_empty(self._outputs[x.dim()])
-        self.core.step(x, y)
-        return y
+        shape = self._outputs[x.dim()]
+        if x.dtype is self._number and x.is_contiguous():
+            y = x.new_empty(shape)
+            self._cores[0].step(x, y)
+            return y
+        for layer, core in enumerate(self._cores):
+            y = torch.empty(shape, dtype=self._number)
+            core.step(x.to(self._number).contiguous(), y)
+            above = y.to(x.dtype)
+            x = above + x if self._residual and layer else above
+        return x
 
     def twin(self) -> Self:
         """Another one in the same state, that goes its own way with the same packed weights."""
         twin = copy.copy(self)
         twin.state = _copied(self.state, self.state[0].dtype)
-        twin.core = self.core.twin(twin._states())
+        twin._cores = [core.twin(states) for core, (_, states) in zip(self._cores, twin._parts(), strict=True)]
         return twin
 
-    def _states(self) -> list[State]:
-        return list(zip(*self.state, strict=True))
+    def _step_wide_array(self, x: Any) -> Any:
+        if getattr(x, "shape", None) not in self._inputs or str(x.dtype) != "float32":
+            return None
+        return self.step(torch.from_numpy(x).to(self._kind)).float().numpy()
+
+    def _parts(self) -> list[tuple[slice, list[State]]]:
+        """Which layers the core runs at once, with their states; outputs in types it does not know are rounded here."""
+        states: list[State] = list(zip(*self.state, strict=True))
+        if self._number is self._kind:
+            return [(slice(None), states)]
+        return [(slice(layer, layer + 1), states[layer : layer + 1]) for layer in range(len(states))]
 
 
 def _copied(state: State, kind: torch.dtype) -> State:
@@ -216,15 +260,15 @@ def _like(x: Tensor, width: int) -> Tensor:
 
 
 @constant_in_graphs
-def _room(options: Options, hidden: int, outputs: int, is_double: bool, draws: bool, has_mask: bool) -> int:
-    fill = LINE // (8 if is_double else 4)
+def _room(options: Options, hidden: int, outputs: int, itemsize: int, draws: bool, has_mask: bool) -> int:
+    fill = LINE // max(itemsize, 4)
     cells = _make_cells(options, (1,), -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
-    size: int = _core().Run(is_double, cells, 1, LINE, 1, None, False, None, 0, 0, 0, 0).saved_size(has_mask)
+    size: int = _core().Run(itemsize, cells, 1, LINE, 1, None, False, None, 0, 0, 0, 0).saved_size(has_mask)
     return size
 
 
 def _allocate_cell(request: Request) -> Tensor:
-    return request.x.new_empty(*request.x.shape[:2], request.state[1].shape[-1])
+    return request.state[1].new_empty(*request.x.shape[:2], request.state[1].shape[-1])
 
 
 def _activity(request: Request, cells: Sequence[Tensor], ys: list[Tensor]) -> tuple[Activity, ...]:
@@ -233,7 +277,7 @@ def _activity(request: Request, cells: Sequence[Tensor], ys: list[Tensor]) -> tu
         return ()
     parts = [cells[n : n + ACTIVITY_PARTS] for n in range(0, len(cells), ACTIVITY_PARTS)]
     outputs = chain.from_iterable(torch.split(y, request.state[0].shape[-1], dim=-1) for y in ys)
-    return tuple(Activity._make([*part, output]) for part, output in zip(parts, outputs, strict=True))
+    return tuple(Activity._make([*part, y.to(part[0].dtype)]) for part, y in zip(parts, outputs, strict=True))
 
 
 def _cells(request: Request) -> list[Any]:

@@ -56,7 +56,7 @@ def _forward(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
     require(room == 0 or room >= enough, "LSTM", "the room of a compiled graph", f"0 or at least {enough}", room)
     saved = kernels.allocate_room(request, room)
     outcome = kernels.forward(request, kernels.begin(request), saved if room else None)
-    return outcome.ys[0], list(outcome.state), saved
+    return outcome.ys[0].to(call[0].dtype), list(outcome.state), saved
 
 
 @torch.library.register_fake(FORWARD)  # type: ignore[untyped-decorator]
@@ -71,12 +71,15 @@ def _forward_shapes(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
 def _backward(*arguments: Any) -> list[Tensor]:
     *call, y, saved, dy, dh, dc, dgates, wanted = arguments
     request = Call(*call).request()
+    kind = request.x.dtype  # a graph may have been made where bfloat16 is multiplied as it is
+    y, dy = y.to(kind), None if dy is None else dy.to(kind)
     run = kernels.begin(request)
     if not saved.numel():
         saved = kernels.allocate_saved(request, run)
         (y,) = kernels.forward(request, run, saved).ys
     dstate = (dh, dc, dgates)[: len(request.state)]
     found = kernels.backward(run, request.tensors, _needed(request, wanted), [y], saved, dy, dstate)
+    found[0] = None if found[0] is None else found[0].to(call[0].dtype)
     return [part for part in found if part is not None]
 
 

@@ -47,7 +47,11 @@ def run_padded(request: Request, run: Run) -> Answer:
 
 
 def run_definition(request: Request) -> Answer:
-    """One layer in one direction, in plain PyTorch."""
+    """One layer in one direction, in plain PyTorch; where x alone is in a narrower type, in that of all else."""
+    kind, wide = request.x.dtype, request.state[0].dtype
+    if kind is not wide:
+        answer = run_definition(request._replace(x=request.x.to(wide)))
+        return answer._replace(y=answer.y.to(kind))
     request = request.with_data_detached()
     state = tuple(part[0] for part in request.state)
     start = None if request.start is None else tuple(part[0] for part in request.start)

@@ -46,7 +46,7 @@ class Stream:
         if y is None:
             raise InputError(
                 f"Stream.step: x must be a tensor or a dense numpy array of shape (B={self._batch}, I={self._input}) "
-                f"and {self._start[0].dtype}, as the weights are; got {_describe(x)}."
+                f"and {self._kind}, as the weights are (arrays have at least 32 bits); got {_describe(x)}."
             )
         return y
 
@@ -106,7 +106,7 @@ class _NativeSteps:
 
     def __init__(self, stepper: kernels.Stepper) -> None:
         self._stepper, self.state = stepper, stepper.state
-        self.array = stepper.core.step_array
+        self.array = stepper.step_array
         self.tensor = stepper.step
 
     def twin(self) -> Self:
@@ -137,9 +137,11 @@ class _PlainSteps:
         """As the kernels' own: None if x is not an array that a step takes."""
         batch, width = self.state[0].shape[1], self._weights[0].weight_ih.shape[1]
         fits = getattr(x, "shape", None) in ((batch, width), (width,) if batch == 1 else None)
-        if not fits or str(x.dtype) != str(self.state[0].dtype).removeprefix("torch."):
+        kind = self.state[0].dtype
+        wide = torch.promote_types(kind, torch.float32)
+        if not fits or str(x.dtype) != str(wide).removeprefix("torch."):
             return None
-        return self.tensor(torch.from_numpy(x)).numpy()
+        return self.tensor(torch.from_numpy(x).to(kind)).to(wide).numpy()
 
     def twin(self) -> Self:
         twin = copy.copy(self)
