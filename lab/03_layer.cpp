@@ -48,7 +48,7 @@ int main(int, char** words) {
   std::vector<float> saved(kernels<float>().saved_size(f) + 16);
   float* aligned = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(saved.data()) + 63) / 64 * 64);
   if (backwards) f.saved = aligned;
-  forward(&f, 1, threads);
+  forward(&f, 1, 1, threads);
   Backward<float> d;
   d.forward = f;
   d.dy = {dy.data(), batch * hidden, hidden};
@@ -61,8 +61,8 @@ int main(int, char** words) {
   double best = 1e9;
   for (const auto begin = now(); seconds_since(begin) < std::atof(words[7]);) {
     const auto start = now();
-    if (backwards) backward(&d, 1, threads);
-    else forward(&f, 1, threads);
+    if (backwards) backward(&d, 1, 1, threads);
+    else forward(&f, 1, 1, threads);
     best = std::min(best, seconds_since(start));
   }
   const double flops = (backwards ? 2.0 : 1.0) * 8.0 * time * batch * hidden * (inputs + hidden);

@@ -19,7 +19,7 @@ class CellGradients : protected Run<Number> {
   using Base::at, Base::cell, Base::computed, Base::f, Base::only, Base::pairs, Base::V, Base::zoneout;
 
   CellGradients(const Backward<Number>& b, const Team& team)
-      : Base(b.forward, team, nullptr), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch),
+      : Base(b.forward, team, nullptr), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch | 1),
         outputs(at.output_blocks()) {}
 
   void take_cells(Parts<Real>& shared) {

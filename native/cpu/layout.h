@@ -107,8 +107,9 @@ struct Computed {
   std::int8_t* kept;  // zoneout's masks
   Index pairs, size;
 
-  // `saves`: for backward, which wants the cells of every step; else these stay in a state [J][B][V].
-  Computed(const Cell& cell, bool has_mask, bool saves, Index pairs, Real* buffer) : pairs(pairs) {
+  // `saves`: for backward, which wants the cells of every step; else these stay in a state [J][B][V].  Blocks lie an
+  // odd number of pairs apart, lest all of a row's share a few sets of the caches.
+  Computed(const Cell& cell, bool has_mask, bool saves, Index all, Real* buffer) : pairs(all | 1) {
     const Layout<Number> at(cell);
     const bool norm = cell.layer_norm;
     Parts<Real> parts(buffer);

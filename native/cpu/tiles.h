@@ -82,6 +82,9 @@ inline void column_tile(const Factor<Number>* const* a, Index column, Index leng
   using P = Product<Number>;
   using Real = Wide<Number>;
   constexpr int V = lanes<Real>;
+  // The sums so far, which are many megabytes, are on their way while the products are computed.
+  FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
+    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) __builtin_prefetch(c + r * c_row + v * V, 1);
   Vec<Real> total[ROWS][VECTORS] = {};
   for (Index k = 0; k < length; ++k) {
     const Factor<Number>* row = a[k] + column;
