@@ -18,6 +18,7 @@ void turn_rows(const Wide<Number>* rows, Index row, int lines, Index count, Fact
     const Index first = k * together<Number>;
     for (int r = 0; r < V; ++r) {
       square[r] = r < lines ? Product<Number>::of_row(rows + r * row + first, count - first) : Vec<Real>{};
+      __builtin_prefetch(rows + (r + V) * row + first);  // of the next square below
     }
     transpose<Real>(square);
     for (Index r = 0; r < smaller(V, depth - k); ++r) store(reinterpret_cast<Real*>(to + (k + r) * to_row), square[r]);
