@@ -34,7 +34,7 @@ struct Product {
   static Vec<Number> of_rows(Vec<Number> first, Vec<Number>) { return first; }
 };
 
-#if defined(__AVX512BF16__)
+#if defined(FORETELL_BFLOAT16)
 
 inline __mmask16 first_lanes(Index count) { return __mmask16((1u << count) - 1); }
 

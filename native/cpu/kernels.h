@@ -1,4 +1,5 @@
-// The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this.
+// The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this; one that has
+// kernels of bfloat16, and no others, defines FORETELL_BFLOAT16 too.
 #include "backward.h"
 #include "encode.h"
 #include "forward.h"
@@ -31,7 +32,7 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
   };
 }
 
-#if defined(__AVX512BF16__)
+#if defined(FORETELL_BFLOAT16)
 extern const Kernels<BFloat16> bfloat16_kernels;
 const Kernels<BFloat16> bfloat16_kernels = make_kernels<BFloat16>(nullptr, nullptr);
 #else

@@ -11,7 +11,7 @@ namespace foretell::FORETELL_VARIANT {
 
 constexpr int max_rows = registers == 32 ? 6 : 3;  // 6 x 4 sums, 4 weights and what is broadcast fill 32 registers
 constexpr int max_vectors = 4;
-constexpr Index chain = 128;  // products in a partial sum, at most
+constexpr Index chain = 128;  // factors of a row in a partial sum, at most
 
 #define FORETELL_UNROLL _Pragma("GCC unroll 8")
 

@@ -254,6 +254,18 @@ def test_a_graph_of_bfloat16_may_come_to_a_machine_that_computes_it_in_float32(s
     assert_near(there, expected)
 
 
+def test_an_exported_graph_of_bfloat16_may_be_compiled_on_such_a_machine(assert_near, monkeypatch):
+    if not native.multiplies_bfloat16():
+        pytest.skip("this machine has no fast products of bfloat16")
+    layer, x = LSTM(2, 5, dtype=torch.bfloat16), torch.randn(3, 2, 2).bfloat16()
+    program = torch.export.export(layer, (x,))
+    monkeypatch.setattr(native, "multiplies_bfloat16", lambda: False)
+    torch.compiler.reset()
+    y, state = torch.compile(program.module(), backend="aot_eager")(x)
+    assert y.dtype == torch.bfloat16
+    assert_near((y, state), layer(x))
+
+
 def test_torch_func_within_a_compiled_function(make, assert_near):
     layer, x = make(2, 3), random_input(3, 2, 2).detach()
 

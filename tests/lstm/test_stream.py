@@ -38,8 +38,10 @@ def test_layers_of_16_bits_take_arrays_of_32(dtype, backend, make, monkeypatch):
         expected = stream.step(one).float()
         assert torch.equal(torch.from_numpy(of_arrays.step(one.float().numpy())), expected)
         assert torch.equal(torch.from_numpy(twin.step(one.float().numpy())), expected)
-    with pytest.raises(InputError, match="at least 32 bits"):
-        stream.step(x[0].double().numpy())
+    array = x[0].float().numpy()
+    for wrong in (x[0].double().numpy(), array[::-1], array.repeat(2, axis=0)[::2]):
+        with pytest.raises(InputError, match="at least 32 bits"):
+            stream.step(wrong)
 
 
 @pytest.fixture(params=[{}, {"variant": "FGR", "zoneout": 0.3}], ids=["plain", "by definition"])

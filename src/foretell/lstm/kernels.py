@@ -126,8 +126,9 @@ def allocate_room(request: Request, room: int) -> Tensor:
 def room_of_pairs(request: Request) -> int:
     """Numbers that are enough for what every instruction set saves of LINE pairs of step and row.
 
-    What is saved grows with the pairs in parts that end at a cache line, and with the units by vectors: with LINE
-    pairs, and units that fill lines, nothing is left to round. So a graph may hold a size.
+    What is saved grows with the pairs in parts that end at a cache line, and with the units by vectors: units that fill
+    lines leave nothing to round, and n times LINE pairs take at most n times what LINE pairs do. So a graph may hold
+    a size.
     """
     # The length of a range is the size as a number, also where a compiler holds the size for a symbol.
     hidden, outputs = (len(range(part.shape[-1])) for part in (request.state[1], request.state[0]))
@@ -221,9 +222,9 @@ class Stepper:
         return twin
 
     def _step_wide_array(self, x: Any) -> Any:
-        if getattr(x, "shape", None) not in self._inputs or str(x.dtype) != "float32":
+        if getattr(x, "shape", None) not in self._inputs or str(x.dtype) != "float32" or not x.flags.c_contiguous:
             return None
-        return self.step(torch.from_numpy(x).to(self._kind)).float().numpy()
+        return self.step(torch.tensor(x, dtype=self._kind)).float().numpy()
 
     def _parts(self) -> list[tuple[slice, list[State]]]:
         """Which layers the core runs at once, with their states; outputs in types it does not know are rounded here."""

@@ -64,7 +64,7 @@ def _forward_shapes(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
     *call, room = arguments
     request = Call(*call).request()
     (y,), state = kernels.allocate_outputs(request)
-    return y, list(state), kernels.allocate_room(request, room)
+    return y.to(call[0].dtype), list(state), kernels.allocate_room(request, room)
 
 
 @torch.library.impl(BACKWARD, "CPU")
@@ -88,6 +88,7 @@ def _backward_shapes(*arguments: Any) -> list[Tensor]:
     *call, _, _, _, _, _, _, wanted = arguments
     request = Call(*call).request()
     found = kernels.allocate_gradients(request.tensors, _needed(request, wanted))
+    found[0] = None if found[0] is None else found[0].to(call[0].dtype)
     return [part for part in found if part is not None]
 
 

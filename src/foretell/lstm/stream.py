@@ -139,9 +139,9 @@ class _PlainSteps:
         fits = getattr(x, "shape", None) in ((batch, width), (width,) if batch == 1 else None)
         kind = self.state[0].dtype
         wide = torch.promote_types(kind, torch.float32)
-        if not fits or str(x.dtype) != str(wide).removeprefix("torch."):
+        if not fits or str(x.dtype) != str(wide).removeprefix("torch.") or not x.flags.c_contiguous:
             return None
-        return self.tensor(torch.from_numpy(x).to(kind)).to(wide).numpy()
+        return self.tensor(torch.tensor(x, dtype=kind)).to(wide).numpy()
 
     def twin(self) -> Self:
         twin = copy.copy(self)
