@@ -46,7 +46,7 @@ def variants() -> list[str]:
 
 @functools.cache
 def multiplies_bfloat16() -> bool:
-    """Are there kernels that multiply bfloat16, on a CPU that does so faster than float32?"""
+    """Does the variant in use have kernels that multiply bfloat16 as it is?"""
     core = load()
     return core is not None and core.multiplies_bfloat16()
 

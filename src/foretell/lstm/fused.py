@@ -22,7 +22,7 @@ def runs_whole(request: Request) -> bool:
         return True
     if request.directions > 1 or request.dropout or request.options.residual or is_transformed():
         return False
-    if kernels.number_of(request.x) is not request.x.dtype:  # others are rounded after every layer
+    if kernels.number_of(request.x.dtype) is not request.x.dtype:  # others are rounded after every layer
         return False
     if needs_gradients(request) and not all(weights.weight_ih.requires_grad for weights in request.weights):
         return False  # autograd spares itself the layers below the first that learns
@@ -48,9 +48,10 @@ def run(request: Request) -> Answer:
 
 def _as_autocast(request: Request) -> Request:
     """Where products are to be of bfloat16 and there are kernels for them; all else stays as it is."""
-    small = request.x.to(torch.get_autocast_dtype("cpu"))
-    is_known = request.x.dtype is torch.float32 and kernels.number_of(small) is small.dtype
-    return request._replace(x=small) if is_known else request
+    kind = torch.get_autocast_dtype("cpu")
+    if request.x.dtype is not torch.float32 or kernels.number_of(kind) is not kind:
+        return request
+    return request._replace(x=request.x.to(kind))
 
 
 def needs_gradients(request: Request) -> bool:

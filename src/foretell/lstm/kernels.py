@@ -34,7 +34,7 @@ def dense(request: Request) -> Request:
 
     They compute in float64 if x is of that type, else in float32; only what they multiply may be bfloat16.
     """
-    number = number_of(request.x)
+    number = number_of(request.x.dtype)
     kind = _wide(number)
     if _is_dense(request, number, kind):
         return request
@@ -49,9 +49,8 @@ def dense(request: Request) -> Request:
     )
 
 
-def number_of(x: Tensor) -> torch.dtype:
-    """Of what type the kernels take x and give y."""
-    kind = x.dtype
+def number_of(kind: torch.dtype) -> torch.dtype:
+    """Of what type the kernels take x and give y, for an x of this one."""
     if kind is torch.float64 or (kind is torch.bfloat16 and _multiplies_bfloat16()):
         return kind
     return torch.float32
@@ -182,7 +181,7 @@ class Stepper:
     """A stack of layers one step at a time, on a state of its own [L,B,...] in the type that the kernels compute in."""
 
     def __init__(self, weights: Sequence[Weights], options: Options, start: State) -> None:
-        self._kind, self._number = start[0].dtype, number_of(start[0])
+        self._kind, self._number = start[0].dtype, number_of(start[0].dtype)
         wide = _wide(self._number)
         self.state = _copied(start, wide)
         self._residual = options.residual
