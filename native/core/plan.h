@@ -28,6 +28,13 @@ inline double step_cost(double rows, double blocks, double depth, double panel_b
   return blocks * depth * (first + (tiles - 1) * product) + activations;
 }
 
+// What a step costs in cycles if its members have to meet: the barrier, what the others wrote from their caches, and
+// the wait for the last.
+inline double meeting_cost(int members) {
+  constexpr double frequency = 4e9, wait = 300;  // Hz; cycles
+  return 2 * frequency * meeting_seconds(members) + wait;
+}
+
 // Multiply-adds of a layer in one direction.
 template <class Number>
 double work_of(const Forward<Number>& layer) {
@@ -49,14 +56,14 @@ Plan choose_plan(const Forward<Number>& layer, int directions, int threads) {
   const double panel = 4.0 * double(lanes) * sizeof(Wide<Number>), weights = depth * panel * double(blocks);
   const bool sees_more = cell.gate_recurrence || layer.hidden_mask || cell.outputs % together;
   const bool needs_rows = cell.layer_norm || cell.projection || sees_more;
-  constexpr double meeting = 1300, worthwhile = 0.8;  // cycles; of one thread's cost
+  constexpr double worthwhile = 0.85;  // of one thread's cost
   const int by_rows = int(std::min<Index>(available, rows.batch));
   const int by_units = needs_rows ? 1 : int(std::min<Index>(available, blocks));
   const double batch = std::max(1.0, pairs / double(rows.time));
   const double alone = step_cost(batch, double(blocks), depth, panel, weights);
   const double rows_cost = step_cost(std::ceil(batch / by_rows), double(blocks), depth, panel, weights);
-  const double units_cost =
-      step_cost(batch, std::ceil(double(blocks) / by_units), depth, panel, weights / by_units) + meeting;
+  double units_cost = step_cost(batch, std::ceil(double(blocks) / by_units), depth, panel, weights / by_units);
+  if (units_cost < std::min(rows_cost, worthwhile * alone)) units_cost += meeting_cost(by_units);
   if (std::min(rows_cost, units_cost) > worthwhile * alone) return plan;
   plan.split = rows_cost <= units_cost ? Split::rows : Split::units;
   plan.members = plan.split == Split::rows ? by_rows : by_units;

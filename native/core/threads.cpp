@@ -4,13 +4,15 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <chrono>
+#include <limits>
 #include <thread>
+#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
 #else
 #include <exception>
-#include <vector>
 #endif
 
 namespace foretell {
@@ -66,6 +68,31 @@ unsigned long long control() { return 0; }
 
 void set_control(unsigned long long) {}
 #endif
+
+using Clock = std::chrono::steady_clock;
+
+// The median of some rounds.  Where threads have to take turns on one core a round takes long, and the first is enough.
+double time_meeting(int threads) {
+  constexpr int rounds = 32;
+  constexpr std::chrono::microseconds enough(20);
+  std::vector<Clock::time_point> times;
+  times.reserve(rounds + 1);
+  std::atomic<int> last = rounds;
+  Barrier barrier(threads);
+  parallel(threads, [&](int thread, int granted) {
+    if (granted < threads) return;
+    for (int round = 0; round <= last; ++round) {  // in the first they come together
+      if (thread == 0 && round > 1 && times.back() - times.front() > enough) last = round;  // seen by who meets here
+      barrier.wait();
+      if (thread == 0) times.push_back(Clock::now());
+    }
+  });
+  if (times.empty()) return std::numeric_limits<double>::infinity();
+  std::vector<Clock::duration> taken;
+  for (std::size_t n = 1; n < times.size(); ++n) taken.push_back(times[n] - times[n - 1]);
+  std::ranges::nth_element(taken, taken.begin() + taken.size() / 2);
+  return std::chrono::duration<double>(taken[taken.size() / 2]).count();
+}
 
 // A child inherits OpenMP's record of its pool, torch's use of it included, but not the threads: it would wait forever.
 std::atomic<bool> forked{false};
@@ -142,6 +169,18 @@ void Barrier::wait() {
     return;
   }
   wait_until([&] { return round_.load(std::memory_order_acquire) != round; });
+}
+
+double meeting_seconds(int threads) {
+  constexpr std::chrono::milliseconds lately(100);  // a measurement takes a few microseconds
+  thread_local int known_of = 0;                    // threads; OpenMP has a pool for each thread that asks for one
+  thread_local double known = 0;
+  thread_local Clock::time_point until;
+  if (known_of != threads || Clock::now() >= until) {
+    known = time_meeting(known_of = threads);
+    until = Clock::now() + lately;
+  }
+  return known;
 }
 
 void Progress::report(std::int64_t done) { done_.store(done, std::memory_order_release); }

@@ -194,12 +194,15 @@ class BackwardRun : CellGradients<Number> {
     }
   }
 
+  // Block by block, so that what forward saved is read in long runs; and fetched a few rows ahead.
   template <bool PLAIN>
   void differentiate_cells(Index count) {
-    for (Index n = 0; n < count; ++n) {
-      const RowAt<Number>& ahead = rows[smaller(n + 1, count - 1)];
-      for (Index j = share.first_block; j < share.last_block; ++j) {
-        Base::fetch_cell(ahead, j);
+    constexpr Index ahead = 4;
+    for (Index j = share.first_block; j < share.last_block; ++j) {
+      for (Index n = 0; n < count; ++n) {
+        const Index next = n + ahead;
+        if (next < count) Base::fetch_cell(rows[next], j);
+        else if (j + 1 < share.last_block) Base::fetch_cell(rows[smaller(next - count, count - 1)], j + 1);
         Base::template differentiate_cell<PLAIN>(rows[n], j);
       }
     }
@@ -230,7 +233,7 @@ class BackwardRun : CellGradients<Number> {
           from[r] = zeros;
           to[r] = dout + (rows[n + r].row * at.J + j) * V;
         }
-        row_tile_for<Number>(cut.rows(part), vectors, 1)(a, 1, lines, 0, panel, 0, {from, to, V, 0}, panel);
+        row_tile_for<Number>(cut.rows(part), vectors, 1)(a, 1, lines, 0, panel, one_panel, {from, to, V}, panel);
       }
     }
   }
@@ -258,7 +261,8 @@ class BackwardRun : CellGradients<Number> {
     const Cut cut(count);
     // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.
     // The batch decides, not this member's rows, for the order of a sum must not depend on them.
-    const Index deep = f.rows.batch <= few_rows ? larger(1, chain / at.deep) : deep_blocks;
+    const bool few = f.rows.batch <= few_rows;
+    const Index deep = few ? larger(1, chain / at.deep) : deep_blocks;
     const Index of_panel = ceil_div(at.J, deep);
     const Index pieces = ceil_div(to_block - share.first_block, max_vectors) * of_panel;
     const auto piece_at = [&](Index place) {
@@ -268,8 +272,16 @@ class BackwardRun : CellGradients<Number> {
       const Factor<Number>* weights = recurrent_t + j * V * depth + s * at.deep * vectors * V;
       return Piece{j, s, smaller(deep, at.J - s), vectors, weights};
     };
-    for (Index place = 0; place < pieces; ++place) {
-      const Piece piece = piece_at(place), ahead = piece_at(smaller(place + 1, pieces - 1));
+    // A few sums wait for each other: two chains of them at once.  With all vectors it is the weights that are late.
+    const auto makes_two = [&](const Piece& piece, const Piece& other) {
+      const bool is_next = other.j == piece.j && other.s != piece.s;
+      return few && piece.vectors < max_vectors && is_next && other.blocks == piece.blocks;
+    };
+    for (Index place = 0, at_once; place < pieces; place += at_once) {
+      const Piece piece = piece_at(place), second = piece_at(smaller(place + 1, pieces - 1));
+      at_once = makes_two(piece, second) ? 2 : 1;
+      const Piece ahead = piece_at(smaller(place + at_once, pieces - 1));
+      const PanelStrides panels{(second.s - piece.s) * chunk_pairs * at.deep, second.weights - piece.weights, 0};
       const bool begins = place % of_panel == 0;
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
@@ -278,8 +290,8 @@ class BackwardRun : CellGradients<Number> {
           from[r] = adds || !begins ? to[r] : zeros;
         }
         const Factor<Number>* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.deep;
-        row_tile_for<Number>(cut.rows(part), piece.vectors, 1)(a, piece.blocks, at.deep, chunk_pairs * at.deep,
-                                                               piece.weights, 0, {from, to, V, 0}, next);
+        row_tile_for<Number>(cut.rows(part), piece.vectors, int(at_once))(
+            a, piece.blocks, at.deep, chunk_pairs * at.deep, piece.weights, panels, {from, to, V}, next);
       }
     }
   }
@@ -361,8 +373,8 @@ class BackwardRun : CellGradients<Number> {
             from[r] = s > 0 ? to[r] : zeros;
           }
           const Factor<Number>* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.deep;
-          row_tile_for<Number>(cut.rows(part), vectors, 1)(a, blocks_deep, at.deep, chunk_pairs * at.deep, panel, 0,
-                                                           {from, to, V, 0}, next);
+          row_tile_for<Number>(cut.rows(part), vectors, 1)(a, blocks_deep, at.deep, chunk_pairs * at.deep, panel,
+                                                           one_panel, {from, to, V}, next);
           if (is_whole || s + blocks_deep < at.J) continue;
           for (int r = 0; r < cut.rows(part); ++r) give_inputs(to[r], j, vectors, now->dx[n + r]);
         }

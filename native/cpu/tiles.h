@@ -15,21 +15,28 @@ constexpr Index chain = 128;  // factors of a row in a partial sum, at most
 
 #define FORETELL_UNROLL _Pragma("GCC unroll 8")
 
-// Where a tile's sums begin and end: a pointer for each row, and the strides of vectors and panels in both.  It goes
-// by reference: a copy is one wide load of narrow stores just made, which has to wait for them (7 % at H = 128).
+// Where a tile's sums begin and end: a pointer for each row, and the stride of vectors in both.  It goes by reference:
+// a copy is one wide load of narrow stores just made, which has to wait for them (7 % at H = 128).
 template <class Real>
 struct Sums {
   const Real* const* from;
   Real* const* to;
-  Index vector, panel;
+  Index vector;
 };
 
+// How much further a second panel has its part of the rows, of the weights and of the sums.  With the same sums it is
+// the next chain of the same product.
+struct PanelStrides {
+  Index a = 0, b = 0, sums = 0;
+};
+constexpr PanelStrides one_panel;
+
 // to[r][v] = from[r][v] + sum over s < segments, k < length of a[r][s * stride + k] b[s * length + k][v], where b is
-// dense [segments * length][VECTORS][lanes], and that of a second panel lies b_panel further on.  Meanwhile a vector a
-// product is fetched into L2 from `next` on, where the weights of the tiles to come lie.
+// dense [segments * length][VECTORS][lanes].  Meanwhile a vector a product is fetched into L2 from `next` on, where the
+// weights of the tiles to come lie.
 template <class Number, int ROWS, int VECTORS, int PANELS>
 inline void row_tile(const Factor<Number>* const* a, Index segments, Index length, Index stride,
-                     const Factor<Number>* b, Index b_panel, const Sums<Wide<Number>>& sums,
+                     const Factor<Number>* b, const PanelStrides& panels, const Sums<Wide<Number>>& sums,
                      const Factor<Number>* next) {
   using P = Product<Number>;
   using Real = Wide<Number>;
@@ -47,15 +54,15 @@ inline void row_tile(const Factor<Number>* const* a, Index segments, Index lengt
         typename P::Factors weight[PANELS][VECTORS];
         FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
           FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-            weight[p][v] = P::load(b + p * b_panel + v * V);
+            weight[p][v] = P::load(b + p * panels.b + v * V);
             hold(weight[p][v]);
           }
-        FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
-          const auto value = P::broadcast(rows[r] + k);
-          FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
+        FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
+          FORETELL_UNROLL for (int p = 0; p < PANELS; ++p) {
+            const auto value = P::broadcast(rows[r] + p * panels.a + k);
             FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v)
               total[r][p][v] = P::add(value, weight[p][v], total[r][p][v]);
-        }
+          }
         __builtin_prefetch(next, 0, 2);
         next += V;
         b += VECTORS * V;
@@ -68,8 +75,9 @@ inline void row_tile(const Factor<Number>* const* a, Index segments, Index lengt
     FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
       FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
         FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-          const Index where = p * sums.panel + v * sums.vector;
-          store(sums.to[r] + where, load(from[r] + where) + total[r][p][v]);
+          const Index where = p * panels.sums + v * sums.vector;
+          const Real* before = p && !panels.sums ? sums.to[r] : from[r];
+          store(sums.to[r] + where, load(before + where) + total[r][p][v]);
         }
     from = sums.to;
   }
@@ -107,7 +115,7 @@ inline void column_tile(const Factor<Number>* const* a, Index column, Index leng
 }
 
 template <class Number>
-using RowTile = void (*)(const Factor<Number>* const*, Index, Index, Index, const Factor<Number>*, Index,
+using RowTile = void (*)(const Factor<Number>* const*, Index, Index, Index, const Factor<Number>*, const PanelStrides&,
                          const Sums<Wide<Number>>&, const Factor<Number>*);
 template <class Number>
 using ColumnTile = void (*)(const Factor<Number>* const*, Index, Index, const Factor<Number>*, Wide<Number>*, Index);

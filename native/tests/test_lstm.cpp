@@ -8,16 +8,20 @@
 
 namespace {
 
-int asked = 0;  // threads, by the last call of foretell::parallel
+constexpr double near = 5e-8, far = 1e-3;
+
+int asked = 0;          // threads, by the last call of foretell::parallel
+double meeting = near;  // seconds, whatever this machine needs
 
 }  // namespace
 
-// The linker puts this in place of foretell::parallel(int, Work), and that behind __real_.
+// The linker puts these in place of foretell::parallel(int, Work), with that behind __real_, and of meeting_seconds.
 extern "C" void __real__ZN8foretell8parallelEiNS_4WorkE(int threads, foretell::Work work);
 extern "C" void __wrap__ZN8foretell8parallelEiNS_4WorkE(int threads, foretell::Work work) {
   asked = threads;
   __real__ZN8foretell8parallelEiNS_4WorkE(threads, work);
 }
+extern "C" double __wrap__ZN8foretell15meeting_secondsEi(int) { return meeting; }
 
 namespace {
 
@@ -222,6 +226,19 @@ void check_plans(const Sizes& sizes, const Chosen& chosen) {
   }
 }
 
+// Threads that need long to meet do not share the units of a row.
+void threads_far_apart_do_not_meet() {
+  Random random(1);
+  const Case one = make_case(random, {50, 1, 5, 256}, {});
+  Layer<float> layer(one, true, false);
+  const foretell::Forward<float>& forward = layer.backward.forward;
+  for (const double seconds : {far, near}) {
+    meeting = seconds;
+    foretell::forward(&forward, 1, 1, 2);
+    check(asked == (seconds == near ? 2 : 1), "units are shared by threads that meet fast");
+  }
+}
+
 // A stack of layers that run at once gives the bits that it gives one by one.
 template <class Number>
 void check_wave(const Sizes& sizes, const Chosen& chosen) {
@@ -278,6 +295,7 @@ int main(int count, char** arguments) {
   check_plans<double>({690, 9, 5, 16}, {"hidden mask", "lengths"});
   check_plans<float>({50, 1, 5, 256}, {"peepholes", "reset"});
   check_plans<double>({50, 1, 5, 256}, {});
+  threads_far_apart_do_not_meet();
   // Three rows of few units: no layer is worth sharing, but the stack is worth threads; 600 steps of doubles take two
   // chunks in backward.
   check_wave<float>({300, 3, 24, 24}, {"peepholes", "reset"});

@@ -88,6 +88,17 @@ void pairs_have_barriers_of_their_own() {
   check(wrong == 0, "a barrier serves some of the threads");
 }
 
+void meetings_take_their_time() {
+  for (int threads : {2, 8}) {
+    const double seconds = foretell::meeting_seconds(threads);
+    check(seconds > 0, "a meeting takes its time");
+    check((seconds < 10) == (granted(threads) == threads), "threads that are not granted never meet");
+  }
+  foretell::parallel(2, [](int, int threads) {
+    check(threads == 1 || foretell::meeting_seconds(3) > 10, "parallel work meets no further threads");
+  });
+}
+
 // What was written before a report can be read by whoever waited for it.
 void progress_shows_what_is_done() {
   constexpr int steps = 2000;
@@ -158,6 +169,7 @@ int main() {
   parallel_work_does_not_nest();
   barrier_holds_all_back();
   pairs_have_barriers_of_their_own();
+  meetings_take_their_time();
   progress_shows_what_is_done();
   denormals_are_flushed_and_kept_again();
   a_forked_child_works_alone();

@@ -61,6 +61,10 @@ class Barrier {
   alignas(apart) std::atomic<unsigned> round_;
 };
 
+// Seconds that so many threads need to meet at a barrier, as it was lately: cores that share a cache need a sixth of
+// what others do, and those of a virtual machine move.  Infinite if the system grants fewer threads.
+double meeting_seconds(int threads);
+
 // How far one thread is on a way that another goes behind it.
 class Progress {
  public:
