@@ -16,7 +16,7 @@ class CellGradients : protected Run<Number> {
  protected:
   using Base = Run<Number>;
   using Real = Wide<Number>;
-  using Base::at, Base::cell, Base::computed, Base::f, Base::only, Base::pairs, Base::V, Base::zoneout;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::V, Base::zoneout;
 
   CellGradients(const Backward<Number>& b, const Team& team)
       : Base(b.forward, team, nullptr), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch | 1),
@@ -74,7 +74,7 @@ class CellGradients : protected Run<Number> {
   }
 
   template <bool PLAIN>
-  void differentiate_cell(const RowAt<Number>& row, Index j) {
+  [[gnu::always_inline]] void differentiate_cell(const RowAt<Number>& row, Index j) {
     const Vec<Real> one = all(Real(1)), dout = output_gradient<PLAIN>(row, j);
     const int block = PLAIN ? 3 : at.block[3];
     const Vec<Real> o = block < 0 ? one : load(gates(j, row.number) + block * V);
@@ -88,7 +88,7 @@ class CellGradients : protected Run<Number> {
 
   // From the gradients of o and, through the output alone, of the fresh cell to those of all before activation.
   template <bool PLAIN>
-  void differentiate_gates(const RowAt<Number>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
+  [[gnu::always_inline]] void differentiate_gates(const RowAt<Number>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
     const auto block = [&](int part) { return PLAIN ? part : at.block[part]; };
     const bool coupled = !PLAIN && cell.coupled, recurs = !PLAIN && cell.gate_recurrence;
     const Real* memory = gates(j, row.number);

@@ -16,7 +16,7 @@ template <class Number>
 class ForwardRun : Cells<Number> {
   using Base = Cells<Number>;
   using Real = Wide<Number>;
-  using Base::at, Base::cell, Base::computed, Base::f, Base::gates, Base::gates_before, Base::only, Base::pairs;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::gates, Base::gates_before, Base::pairs;
   using Base::share, Base::team, Base::units, Base::V, Base::weights;
 
  public:

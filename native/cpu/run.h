@@ -106,12 +106,6 @@ class Run {
     return whole && c.input_activation && c.output_activation && !more;
   }
 
-  // The first `count` lanes; the others become 0.
-  static Vec<Real> only(Vec<Real> value, int count) {
-    for (int lane = count; lane < V; ++lane) value[lane] = 0;
-    return value;
-  }
-
   // The steps whose gates are computed together: about as many bytes of gates as of weights, which are read once for
   // all of them, for the fewer there are the nearer they stay.
   static Index chunk_steps(const Forward<Number>& f, const Team& team) {

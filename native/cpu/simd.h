@@ -66,6 +66,15 @@ inline Vec<Real> all(Real value) {
   return value - Vec<Real>{};
 }
 
+// A value in its first `count` lanes, and 0 in the others.
+template <class V>
+inline V only(V value, int count) {
+  using Mask = decltype(value < value);
+  Mask number;
+  for (int lane = 0; lane < int(sizeof(V) / sizeof(value[0])); ++lane) number[lane] = lane;
+  return (V)((Mask)value & (number < Mask{} + count));
+}
+
 // The first `count` lanes; the others are 0.
 template <class Real>
 inline Vec<Real> load(const Real* from, int count) {
