@@ -17,6 +17,7 @@ from foretell.lstm.request import Request
 from foretell.lstm.transforms import constant_in_graphs
 
 ACTIVITY_PARTS = 5  # i, f, g, o, c
+Empty = Callable[..., Tensor]  # (like, *shape) -> Tensor: Tensor.new_empty, or memory.empty where a run fills it
 LINE = 64  # bytes: the parts of what is saved, and a vector of the widest instruction set, end at cache lines
 
 
@@ -103,10 +104,10 @@ def runs_at_once(request: Request) -> bool:
     return at_once
 
 
-def allocate_outputs(request: Request) -> tuple[list[Tensor], State]:
+def allocate_outputs(request: Request, empty: Empty = Tensor.new_empty) -> tuple[list[Tensor], State]:
     """Room for what each layer gives, and for the final state."""
     width = request.directions * request.state[0].shape[-1]
-    ys = [_like(request.x, width) for _ in request.weights[:: request.directions]]
+    ys = [_like(request.x, width, empty) for _ in request.weights[:: request.directions]]
     return ys, tuple(map(torch.empty_like, request.state))
 
 
@@ -137,16 +138,18 @@ def room_of_pairs(request: Request) -> int:
     return max(_room(request.options, hidden, outputs, size, draws, has_mask) for size in sizes)
 
 
-def allocate_gradients(tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
+def allocate_gradients(
+    tensors: Sequence[Tensor | None], needed: Sequence[bool], empty: Empty = Tensor.new_empty
+) -> list[Tensor | None]:
     """Room for the gradients of those of a request's tensors that need one, in their order; masks have none."""
     x, *others = [part if wanted else None for part, wanted in zip(tensors, needed)]  # noqa: B905  # the masks are last
-    found = [None if part is None else torch.empty_like(part) for part in others]
-    return [None if x is None else _like(x, x.shape[-1]), *found]
+    found = [None if part is None else empty(part, *part.shape) for part in others]
+    return [None if x is None else _like(x, x.shape[-1], empty), *found]
 
 
 def forward(request: Request, run: Any, saved: Tensor | None) -> Outcome:
     """Run a request made by `dense`, for one layer or for several in one direction; fill `saved` if it is given."""
-    ys, state = allocate_outputs(request)
+    ys, state = allocate_outputs(request, memory.empty)
     cells = [_allocate_cell(request) for _ in range(ACTIVITY_PARTS * len(request.weights))] if request.record else ()
     run.forward(request.tensors, ys, state, saved, cells, torch.get_num_threads())
     return Outcome(ys, state, saved, _activity(request, cells, ys))
@@ -165,10 +168,10 @@ def backward(
 
     dy, as the last y, and dstate, as the request's state, are the gradients of its outcome; None is 0.
     """
-    dx, *found = allocate_gradients(tensors, needed)
+    dx, *found = allocate_gradients(tensors, needed, memory.empty)
     directions = len(saved) // len(ys)
-    second = _like(dx, dx.shape[-1]) if dx is not None and directions == 2 else None
-    read = [*[dx, second][:directions], *map(torch.empty_like, ys[:-1])]
+    second = _like(dx, dx.shape[-1], memory.empty) if dx is not None and directions == 2 else None
+    read = [*[dx, second][:directions], *(_like(y, y.shape[-1], memory.empty) for y in ys[:-1])]
     dy = None if dy is None else _features_together(dy)
     dstate = [None if part is None else part.contiguous() for part in dstate]
     run.backward(tensors, ys, saved, dy, dstate, found, read, torch.get_num_threads())
@@ -249,14 +252,14 @@ def _features_together(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _like(x: Tensor, width: int) -> Tensor:
+def _like(x: Tensor, width: int, empty: Empty) -> Tensor:
     """As x, packed or [T,B,...], rows or steps first in memory, but `width` wide."""
     if x.dim() == 2:
-        return x.new_empty(len(x), width)
+        return empty(x, len(x), width)
     (time, batch, _), (of_time, of_batch, _) = x.shape, x.stride()
     if of_time < of_batch:
-        return x.new_empty(batch, time, width).transpose(0, 1)
-    return x.new_empty(time, batch, width)
+        return empty(x, batch, time, width).transpose(0, 1)
+    return empty(x, time, batch, width)
 
 
 @constant_in_graphs

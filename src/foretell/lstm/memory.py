@@ -8,9 +8,12 @@ from torch import Tensor
 from foretell import native
 
 
+LARGE = 128 << 10  # bytes from which the C library may ask the system anew every time
+
+
 def empty(like: Tensor, *shape: int) -> Tensor:
-    """As like.new_empty(shape), on the CPU in memory that the compiled core keeps when a tensor goes."""
+    """As like.new_empty(*shape), on the CPU in memory that the compiled core keeps when a tensor goes."""
     core, count = native.load(), math.prod(shape)
-    if core is None or not count or like.device.type != "cpu":
+    if core is None or count * like.itemsize < LARGE or like.device.type != "cpu":
         return like.new_empty(shape)
     return torch.frombuffer(core.Memory(count * like.itemsize), dtype=like.dtype).view(shape)
