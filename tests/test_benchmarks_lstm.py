@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(BENCHMARKS)
     patch.syspath_prepend(BENCHMARKS / "speed")
-    cells, graphs, peers, timing, tables = map(
-        importlib.import_module, ("lstm_cells", "lstm_graphs", "lstm_peers", "lstm_timing", "tables")
+    cells, graphs, peers, processes, timing, tables = map(
+        importlib.import_module,
+        ("lstm_cells", "lstm_graphs", "lstm_peers", "lstm_processes", "lstm_timing", "tables"),
     )
 
 TIME, BATCH, INPUTS, HIDDEN, LAYERS = 4, 3, 5, 66, 2  # the projection goes to 64
@@ -125,6 +127,33 @@ def test_all_competitors_take_turns(monkeypatch):
     times = timing.alternate(two)
     assert "".join(called) == "AABB" + timing.ROUNDS * "AB"
     assert {name: len(taken) for name, taken in times.items()} == {"A": timing.ROUNDS, "B": timing.ROUNDS}
+
+
+def test_each_competitor_takes_its_turns_in_a_process(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS / "speed")  # for the processes
+    builds = [partial(build, training=True) for build in (peers.foretell_lstm, peers.torch_lstm, _missing)]
+    row = processes.compare([processes.Entry(build, SMALL) for build in builds], True, "here")
+    names = {timing.OURS, "torch.nn.LSTM"}
+    assert set(row["errors"]) == names
+    assert row["not_run"] == {"nobody": "never"}
+    assert set(row["calls"]) == set(row["ms"]) == names | {"sgemm"}
+    assert min(row["calls"].values()) >= timing.ROUNDS
+    assert min(row["ms"].values()) > 0
+    assert row["best_peer"] == "torch.nn.LSTM"
+    assert row["ratio"] == row["ms"]["torch.nn.LSTM"] / row["ms"][timing.OURS]
+
+
+def _missing(case, training):
+    return timing.Skipped("nobody", "never")
+
+
+def test_a_wrong_competitor_is_not_timed():
+    def wrong(case):
+        case.module.weight_hh_l0.data.mul_(2)
+        return peers.foretell_lstm(case, training=False)
+
+    with pytest.raises(SystemExit, match="of Foretell is off by"):
+        processes.compare([processes.Entry(wrong, SMALL)], False, "here")
 
 
 def test_a_peer_that_is_not_installed_is_named(monkeypatch):

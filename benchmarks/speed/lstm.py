@@ -2,8 +2,9 @@
 
 python benchmarks/speed/lstm.py [--only train infer ragged variants trace stacks step bf16 memory time]
 prints tables and writes benchmarks/results/speed-lstm.json; peers that are not installed are named as not run.
-Competitors take turns in one process, each first checked in outputs and gradients against float64: an error
-above `TOLERANCE` ends the program. In training x wants its gradient too, and the gradient of y stands ready.
+Competitors are first checked in outputs and gradients against float64: an error above `TOLERANCE` ends the program.
+Then they take turns; the peers of whole sequences, and ours beside them, each in a fresh process of its own. In
+training x wants its gradient too, and the gradient of y stands ready.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -23,7 +25,8 @@ import lstm_steps
 import lstm_variants
 import torch
 from lstm_peers import Case, Shape, make_case, truth
-from lstm_timing import OURS, TOLERANCE, Competitor, Skipped, alternate, check, compare, gigaflops, medians, summary
+from lstm_processes import Entry, compare
+from lstm_timing import OURS, TOLERANCE, alternate, check, gigaflops, medians, summary
 
 from foretell import native
 from foretell.lstm.operators import use_backend
@@ -51,6 +54,7 @@ MIDDLE = Shape(100, 32, 64, 128, 2)  # of the variants and of trace
 STACKS = (Shape(1000, 1, 8, 64, 2), Shape(1000, 1, 64, 64, 4), Shape(200, 4, 64, 64, 2))  # small enough for a wave
 MEMORY_SHAPES = (Shape(200, 16, 512, 512, 1), Shape(100, 32, 256, 256, 2), Shape(1000, 64, 128, 128, 1))
 MEMORY_RUNS = 3
+SINGLE = f"{OURS}, float32"
 WIDE = 256  # units from which bfloat16 is asked for
 STEP_SIZES = (32, 64, 128)
 LONG, SHORT = Shape(10_000, 1, 8, 64, 1), Shape(100, 1, 8, 64, 1)
@@ -91,22 +95,22 @@ def beside_peers(question: str, shapes: Sequence[Shape]) -> dict[str, Any]:
     training = question == "train"
     rows: dict[str, Any] = {}
     not_run: dict[str, str] = {}
-    for case in cases(question, shapes):
-        made = [build(case, training) for build in (lstm_peers.foretell_lstm, *lstm_peers.PEERS)]
-        not_run |= {one.name: one.why for one in made if isinstance(one, Skipped)}
-        competitors = [one for one in made if isinstance(one, Competitor)]
-        row = compare(competitors, truth(case, training), f"{question} ({case.shape})")
-        rate = gigaflops(case.shape.products * (3 if training else 1), row["ms"][OURS])
-        rows[str(case.shape)] = row | {"gflops": rate, "share": rate / row["sgemm_gflops"]}
+    for shape in announced(question, shapes):
+        builds = (lstm_peers.foretell_lstm, *lstm_peers.PEERS)
+        entries = [Entry(partial(build, training=training), shape) for build in builds]
+        row = compare(entries, training, f"{question} ({shape})")
+        not_run |= row.pop("not_run")
+        rate = gigaflops(shape.products * (3 if training else 1), row["ms"][OURS])
+        rows[str(shape)] = row | {"gflops": rate, "share": rate / row["sgemm_gflops"]}
     return over_shapes(rows) | {"not_run": not_run}
 
 
 def ragged(shapes: Sequence[Shape]) -> dict[str, Any]:
     """Training on rows of unequal length: ours with `lengths`, torch's on a PackedSequence packed beforehand."""
     rows = {}
-    for case in cases("ragged", shapes, ragged=True):
-        competitors = [lstm_peers.foretell_lstm(case, training=True), lstm_peers.packed_lstm(case)]
-        rows[str(case.shape)] = compare(competitors, truth(case, training=True), f"ragged ({case.shape})")
+    for shape in announced("ragged", shapes):
+        builds = (partial(lstm_peers.foretell_lstm, training=True), lstm_peers.packed_lstm)
+        rows[str(shape)] = compare([Entry(build, shape, ragged=True) for build in builds], True, f"ragged ({shape})")
     return over_shapes(rows)
 
 
@@ -158,13 +162,11 @@ def bf16(shapes: Sequence[Shape]) -> dict[str, Any]:
     wide = [shape for shape in shapes if shape.hidden >= WIDE]
     if not wide:
         sys.exit(f"bf16: none of the shapes has an H of at least {WIDE}.")
-    for case in cases("bf16", wide):
-        rounded, where = make_case(case.shape, torch.bfloat16), f"bf16 ({case.shape})"
-        single = lstm_peers.foretell_lstm(case, training=True, name="Foretell, float32")
-        check(single, truth(case, training=True), TOLERANCE[torch.float32], where)
-        both = [lstm_peers.foretell_lstm(rounded, training=True), lstm_peers.torch_lstm(rounded, training=True)]
-        row = compare(both, truth(rounded, training=True), where, torch.bfloat16, unchecked=[single])
-        rows[str(case.shape)] = row | {"over_float32": row["ms"][single.name] / row["ms"][OURS]}
+    for shape in announced("bf16", wide):
+        builds = (partial(build, training=True) for build in (lstm_peers.foretell_lstm, lstm_peers.torch_lstm))
+        single = Entry(partial(lstm_peers.foretell_lstm, training=True, name=SINGLE), shape)
+        row = compare([Entry(build, shape, torch.bfloat16) for build in builds], True, f"bf16 ({shape})", [single])
+        rows[str(shape)] = row | {"over_float32": row["ms"][SINGLE] / row["ms"][OURS]}
     over = summary(row["over_float32"] for row in rows.values())
     return over_shapes(rows, torch.bfloat16) | {"over_float32": over}
 
@@ -216,11 +218,16 @@ QUESTIONS = {
 }
 
 
-def cases(question: str, shapes: Sequence[Shape], ragged: bool = False) -> Iterator[Case]:
-    """The cases one after the other, each announced."""
+def announced(question: str, shapes: Sequence[Shape]) -> Iterator[Shape]:
+    """The shapes one after the other."""
     for shape in shapes:
         say(f"{question}: {shape}")
-        yield make_case(shape, ragged=ragged)
+        yield shape
+
+
+def cases(question: str, shapes: Sequence[Shape]) -> Iterator[Case]:
+    """The same as cases."""
+    return map(make_case, announced(question, shapes))
 
 
 def over_shapes(rows: dict[str, Any], dtype: torch.dtype = torch.float32) -> dict[str, Any]:

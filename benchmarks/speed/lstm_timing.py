@@ -63,44 +63,37 @@ def _error(found: Tensor, true: Tensor) -> float:
     return float((found.double() - exact).abs().max() / exact.abs().max().clamp(min=1e-30))
 
 
-def compare(
-    competitors: Sequence[Competitor],
-    truth: Mapping[str, Tensor],
-    where: str,
-    dtype: torch.dtype = torch.float32,
-    unchecked: Sequence[Competitor] = (),
-) -> dict[str, Any]:
-    """Check, then time: medians, errors, our ratio to the best peer, and the sgemm rate of the same rounds.
+class Turns:
+    """The turns of a competitor in this process, after two calls that tell how long one takes."""
 
-    The unchecked are timed with the others, but are not among the peers.
-    """
-    errors = {one.name: check(one, truth, TOLERANCE[dtype], where) for one in competitors}
-    found = medians(alternate([*competitors, *unchecked, sgemm()]))
-    peers = {one.name: found["ms"][one.name] for one in competitors if one.name != OURS}
-    best = min(peers, key=lambda name: peers[name])
-    return found | {
-        "errors": errors,
-        "best_peer": best,
-        "ratio": peers[best] / found["ms"][OURS],
-        "sgemm_gflops": gigaflops(SGEMM**3, found["ms"]["sgemm"]),
-    }
+    def __init__(self, competitor: Competitor) -> None:
+        self.name, self.times = competitor.name, list[float]()
+        self._competitor = competitor
+        self._once = min(_timed(competitor), _timed(competitor))
+
+    def take(self) -> None:
+        """One round of calls: their seconds join `times`."""
+        if self.times and sum(self.times) + self._once > MOST_SECONDS:
+            return
+        if self._once < SHORT:
+            _timed(self._competitor)
+        calls = max(1, round(SECONDS / ROUNDS / self._once))
+        self.times += [_timed(self._competitor) for _ in range(calls)]
+
+
+def take_turns(turns: Sequence[Any]) -> None:
+    """All rounds, each of them a turn of everybody, so that a slow moment meets them all."""
+    for _ in range(ROUNDS):
+        for one in turns:
+            time.sleep(SETTLE)
+            one.take()
 
 
 def alternate(competitors: Sequence[Competitor]) -> dict[str, list[float]]:
-    """Name -> seconds of every call, in rounds: all competitors in turn, so that a slow moment meets them all."""
-    times: dict[str, list[float]] = {one.name: [] for one in competitors}
-    first = {one.name: min(_timed(one), _timed(one)) for one in competitors}
-    for _ in range(ROUNDS):
-        for one in competitors:
-            taken, once = times[one.name], first[one.name]
-            if taken and sum(taken) + once > MOST_SECONDS:
-                continue
-            time.sleep(SETTLE)
-            if once < SHORT:
-                _timed(one)
-            calls = max(1, round(SECONDS / ROUNDS / once))
-            taken += [_timed(one) for _ in range(calls)]
-    return times
+    """Name -> seconds of every call, all competitors in turn in this process."""
+    turns = [Turns(one) for one in competitors]
+    take_turns(turns)
+    return {one.name: one.times for one in turns}
 
 
 def _timed(competitor: Competitor) -> float:

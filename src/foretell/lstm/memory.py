@@ -7,7 +7,6 @@ from torch import Tensor
 
 from foretell import native
 
-
 LARGE = 128 << 10  # bytes from which the C library may ask the system anew every time
 
 
