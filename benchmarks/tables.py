@@ -15,6 +15,7 @@ MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re
 PEERS = ("LSTM", "NHITS", "AutoETS", "Theta", "SeasonalNaive", "random walk")
 LSTM_COLUMNS = {
     "train": ["train", "times", "best peer", "GF/s", "of sgemm"],
+    "heap": ["its own heap", "times"],
     "infer": ["infer", "times", "best peer"],
     "ragged": ["ragged", "times"],
 }
@@ -149,7 +150,7 @@ def speed_lstm(entries: Mapping[str, Any]) -> str:
 
 def _lstm_shapes(entries: Mapping[str, Any]) -> list[list[str]]:
     """One row a shape: for training, inference and ragged training our time, and how many times the best peer's."""
-    there = {name: entries[name] for name in ("train", "infer", "ragged") if name in entries}
+    there = {name: entries[name] for name in ("train", "heap", "infer", "ragged") if name in entries}
     rows = [["T, B, I, H, layers"]]
     for name in there:
         rows[0] += LSTM_COLUMNS[name]
@@ -168,7 +169,7 @@ def _lstm_cells(row: Mapping[str, Any] | None, question: str) -> list[str]:
     if row is None:
         return [""] * len(LSTM_COLUMNS[question])
     shown = [milliseconds(row["ms"]["Foretell"]), f"{row['ratio']:.2f}"]
-    if question != "ragged":  # which has a single peer
+    if question not in ("ragged", "heap"):  # which have a single peer
         shown.append(row["best_peer"])
     return [*shown, f"{row['gflops']:.0f}", f"{row['share']:.0%}"] if question == "train" else shown
 

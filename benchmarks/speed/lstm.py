@@ -1,10 +1,11 @@
 """How fast is the layer, beside torch.nn.LSTM and the other peers?
 
-python benchmarks/speed/lstm.py [--only train infer ragged variants trace stacks step bf16 memory time]
+python benchmarks/speed/lstm.py [--only train infer ragged heap variants trace stacks step bf16 memory time]
 prints tables and writes benchmarks/results/speed-lstm.json; peers that are not installed are named as not run.
 Competitors are first checked in outputs and gradients against float64: an error above `TOLERANCE` ends the program.
-Then they take turns; the peers of whole sequences, and ours beside them, each in a fresh process of its own. In
-training x wants its gradient too, and the gradient of y stands ready.
+Then they take turns; the peers of whole sequences, and ours beside them, each in a fresh process of its own, with a
+heap that keeps its pages, or in `heap` with the C library's own. In training x wants its gradient too, and the
+gradient of y stands ready.
 """
 
 import argparse
@@ -114,6 +115,16 @@ def ragged(shapes: Sequence[Shape]) -> dict[str, Any]:
     return over_shapes(rows)
 
 
+def heap(shapes: Sequence[Shape]) -> dict[str, Any]:
+    """Training beside torch.nn.LSTM where the C library does with freed pages as it likes."""
+    rows = {}
+    builds = [partial(build, training=True) for build in (lstm_peers.foretell_lstm, lstm_peers.torch_lstm)]
+    for shape in announced("heap", shapes):
+        entries = [Entry(build, shape) for build in builds]
+        rows[str(shape)] = compare(entries, True, f"heap ({shape})", keep_pages=False)
+    return over_shapes(rows)
+
+
 def variants(_: Sequence[Shape]) -> dict[str, Any]:
     """Training with each option against our plain layer and against a hand-written loop of the same cell."""
     found = {}
@@ -208,6 +219,7 @@ QUESTIONS = {
     "train": train,
     "infer": infer,
     "ragged": ragged,
+    "heap": heap,
     "variants": variants,
     "trace": trace,
     "stacks": stacks,

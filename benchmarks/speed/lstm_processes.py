@@ -1,13 +1,15 @@
 """Competitors in turn, each in a process of its own, so that none's memory or threads serve or disturb another's.
 
-It matters: whether the C library keeps the pages of large tensors from call to call depends on what else lies on its
-heap, and torch.nn.LSTM takes up to twice as long where it does not, as in a process that does nothing else.
+It matters: whether the C library keeps the pages of large tensors from call to call, or gives them back and has them
+cleared anew, depends on what else lies on its heap; torch.nn.LSTM then takes 2 to 5 times as long. Here it is told to
+keep them all, which is the best that each competitor can have, unless the library's own way is asked for.
 """
 
 import functools
 import multiprocessing
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -29,6 +31,8 @@ from lstm_timing import (
 )
 from torch import Tensor
 
+KEEP_PAGES = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}  # read by glibc's malloc
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -44,7 +48,9 @@ class Entry:
         return self.build(make_case(self.shape, self.dtype, self.ragged))
 
 
-def compare(entries: Sequence[Entry], training: bool, where: str, beside: Sequence[Entry] = ()) -> dict[str, Any]:
+def compare(
+    entries: Sequence[Entry], training: bool, where: str, beside: Sequence[Entry] = (), keep_pages: bool = True
+) -> dict[str, Any]:
     """Check all, then time them: medians, errors, our ratio to the best peer, the sgemm rate of the same rounds.
 
     Those beside are not among the peers. `not_run`: who could not take part, and why.
@@ -58,7 +64,7 @@ def compare(entries: Sequence[Entry], training: bool, where: str, beside: Sequen
         true = _truth(entry.shape, entry.dtype, entry.ragged, training)
         errors[made.name] = check(made, true, TOLERANCE[entry.dtype], where)
         running.append((made.name, entry))
-    found = medians(_time(running))
+    found = medians(_time(running, keep_pages))
     others = {entry: name for name, entry in running if entry in entries and name != OURS}
     best = min(others.values(), key=lambda name: found["ms"][name])
     return found | {
@@ -75,14 +81,27 @@ def _truth(shape: Shape, dtype: torch.dtype, ragged: bool, training: bool) -> di
     return truth(make_case(shape, dtype, ragged), training)
 
 
-def _time(running: Sequence[tuple[str, Entry]]) -> dict[str, list[float]]:
+def _time(running: Sequence[tuple[str, Entry]], keep_pages: bool) -> dict[str, list[float]]:
     with ExitStack() as open_ones:
-        remotes = [open_ones.enter_context(closing(Remote(name, entry))) for name, entry in running]
+        with _environment(KEEP_PAGES if keep_pages else {}):
+            remotes = [open_ones.enter_context(closing(Remote(name, entry))) for name, entry in running]
         for remote in remotes:
             remote.wait()
         turns = [*remotes, Turns(sgemm())]
         take_turns(turns)
         return {one.name: one.times for one in turns}
+
+
+@contextmanager
+def _environment(more: dict[str, str]) -> Iterator[None]:
+    """With these variables, for the processes that are started in the block."""
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Remote:
