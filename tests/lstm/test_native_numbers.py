@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from foretell.lstm import LSTM, use_backend
+from foretell.lstm import LSTM, memory, use_backend
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
@@ -121,14 +121,16 @@ def test_denormals_give_finite_results_and_leave_the_processor_as_it_was(dtype, 
     assert (torch.full((1_000_000,), tiny, dtype=dtype) * 0.5).all()  # on this thread, and those of the pool
 
 
-def test_what_memory_held_before_is_never_read(dtype, options, make, assert_near):
+@pytest.mark.parametrize("large", [memory.LARGE, 1], ids=["the system's", "the pool's"])
+def test_what_memory_held_before_is_never_read(large, dtype, options, make, assert_near, monkeypatch):
+    monkeypatch.setattr(memory, "LARGE", large)
     layer = make(3, 9, 2, bidirectional=True, **options).to(dtype).train()
     x, lengths = torch.randn(6, 5, 3, dtype=dtype, requires_grad=True), [6, 0, 3, 1, 6]
 
     def leave(value):
         """In freed memory of all sizes that the call may ask for."""
         sizes = [2**power + more for power in range(3, 15) for more in (0, 2 ** (power - 1))]
-        held = [torch.full((size,), value, dtype=dtype) for size in sizes for _ in range(3)]
+        held = [memory.empty(x, size).fill_(value) for size in sizes for _ in range(3)]
         held.clear()
 
     def results(left=NAN):

@@ -1,0 +1,40 @@
+"""Memory that is used again: kept for the next call, and never given away while somebody holds it."""
+
+import pytest
+import torch
+
+from foretell.lstm import LSTM, memory
+
+pytestmark = pytest.mark.usefixtures("native_only")
+
+SIZES = (64, 16, 32)  # T, B, H: outputs and gradients of 128 KiB
+
+
+def test_large_tensors_come_back_to_the_same_place_and_small_ones_are_torchs():
+    like = torch.empty(0)
+    count = memory.LARGE // like.itemsize
+    first = memory.empty(like, count, 1)
+    assert first.shape == (count, 1)
+    place = first.data_ptr()
+    held = memory.empty(like, count)
+    assert held.data_ptr() != place
+    del first
+    assert memory.empty(like, count).data_ptr() == place
+    assert memory.empty(like, count - 1).untyped_storage().resizable()
+    assert memory.empty(like.to(torch.float64), 0).numel() == 0
+
+
+def test_later_calls_leave_what_is_held_alone():
+    layer, x = LSTM(SIZES[-1], SIZES[-1]), torch.randn(*SIZES, requires_grad=True)
+
+    def call(scale):
+        y, _ = layer(scale * x)
+        return [y.detach(), *torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])]
+
+    held = call(1.0)
+    assert min(part.numel() for part in held[:2]) * x.itemsize >= memory.LARGE
+    copies = [part.clone() for part in held]
+    for scale in (2.0, 3.0):
+        call(scale)
+    assert all(map(torch.equal, held, copies))
+    assert all(map(torch.equal, call(1.0), copies))
