@@ -238,7 +238,7 @@ def announced(question: str, shapes: Sequence[Shape]) -> Iterator[Shape]:
 
 
 def cases(question: str, shapes: Sequence[Shape]) -> Iterator[Case]:
-    """The same as cases."""
+    """The cases of the shapes, one after the other."""
     return map(make_case, announced(question, shapes))
 
 

@@ -110,7 +110,7 @@ class BackwardRun : CellGradients<Number> {
       pack(0, before_data(), 0);
       if (data) pack(b.data_end, at.I - b.data_end, b.data_begin);
     }
-    if (cell.projection) pack_projection();
+    if (cell.projection) T::pack_projection(at, w.weight_hr, member, members, projection_t);
     if (cell.peepholes) {
       const Share blocks(Team{team.member, team.members, nullptr, Split::units}, at.J, 0, true);
       pack_vector(at, w.peephole, nullptr, true, peephole, blocks);
@@ -120,21 +120,6 @@ class BackwardRun : CellGradients<Number> {
 
   static void clear_padding(Factor<Number>* memory, Index count, Index who, Index of) {
     for (Index n = count * who / of; n < count * (who + 1) / of; ++n) memory[n] = Factor<Number>{};
-  }
-
-  // W_hr [R,H] as panels [J][R][vectors][V], for the gradient of what it projects.
-  void pack_projection() const {
-    const Index lines = at.depth(at.R);
-    for (Index r = team.member; r < lines; r += team.members) {
-      const Index from = r * together<Number>, there = smaller(together<Number>, at.R - from);
-      for (Index j = 0; j < at.J; ++j) {
-        const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, at.J - first);
-        Factor<Number>* to = projection_t + (first * lines + r * vectors + j - first) * V;
-        for (int lane = 0; lane < V; ++lane) to[lane] = Factor<Number>{};
-        const Real* row = f.weights.weight_hr + from * at.H + j * V;
-        Transposed<Number>::put_row(row, there, at.H, at.units(j), to);
-      }
-    }
   }
 
   void load_final() {

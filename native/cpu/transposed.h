@@ -38,6 +38,21 @@ struct Transposed {
     }
   }
 
+  // W_hr [R,H] as panels [J][R][vectors][V].
+  static void pack_projection(const Layout<Number>& at, const Real* weight_hr, Index member, Index members,
+                              Factor<Number>* panels) {
+    const Index lines = at.depth(at.R);
+    for (Index r = member; r < lines; r += members) {
+      const Index from = r * together<Number>, there = smaller(together<Number>, at.R - from);
+      for (Index j = 0; j < at.J; ++j) {
+        const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, at.J - first);
+        Factor<Number>* to = panels + (first * lines + r * vectors + j - first) * V;
+        for (int lane = 0; lane < V; ++lane) to[lane] = Factor<Number>{};
+        put_row(weight_hr + from * at.H + j * V, there, at.H, at.units(j), to);
+      }
+    }
+  }
+
   // `count` columns of the factors of a row and, as far as they are `there`, the next ones.
   static void put_row(const Real* row, Index there, Index row_size, Index count, Factor<Number>* to) {
     for (Index column = 0; column < count; column += V) {
