@@ -31,7 +31,7 @@ inline double step_cost(double rows, double blocks, double depth, double panel_b
 // What a step costs in cycles if its members have to meet: the barrier, what the others wrote from their caches, and
 // the wait for the last.
 inline double meeting_cost(int members) {
-  constexpr double frequency = 4e9, wait = 300;  // Hz; cycles
+  constexpr double frequency = 4e9, wait = 200;  // Hz; cycles
   return 2 * frequency * meeting_seconds(members) + wait;
 }
 
