@@ -10,7 +10,7 @@ namespace foretell {
 
 class Arena {
  public:
-  static constexpr std::size_t kept = std::size_t(128) << 20, alignment = 64;
+  static constexpr std::size_t kept = std::size_t(128) << 20, alignment = 4096;  // bytes; a page
 
   std::byte* reserve(std::size_t bytes) {
     if (bytes <= size_) return memory_.get();

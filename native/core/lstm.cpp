@@ -56,16 +56,20 @@ const AllKernels& active_kernels() {
   return found;
 }
 
-// Sizes in numbers; parts begin on cache lines, since all sizes of kernels are whole ones.  `runs`: directions of a
-// layer, or layers of a wave.
+// Sizes in numbers.  Each part begins on a page, for a core fetches lines of a page ahead, and would take them from
+// the core that writes them.  `runs`: directions of a layer, or layers of a wave.
 template <class Real>
 struct Division {
   Index packed = 0, shared = 0, own = 0;
 
   void fit(Index packed_size, const ScratchSize& size) {
-    packed = std::max(packed, packed_size);
-    shared = std::max(shared, size.shared);
-    own = std::max(own, size.own);
+    packed = std::max(packed, in_pages(packed_size));
+    shared = std::max(shared, in_pages(size.shared));
+    own = std::max(own, in_pages(size.own));
+  }
+  static Index in_pages(Index numbers) {
+    constexpr Index page = Arena::alignment / sizeof(Real);
+    return (numbers + page - 1) / page * page;
   }
   Real* reserve(int runs, int workers) const {
     const Index numbers = runs * (packed + shared) + workers * own;
@@ -77,29 +81,35 @@ struct Division {
   }
 };
 
-// Calls work(direction, team, worker) on every thread for its directions.
+// Calls work(direction, team, worker) on every thread for its directions.  If the system does not grant these threads
+// nothing is done, and the answer is no.
 template <class Function>
-void run_teams(const Plan& plan, int directions, const Function& work) {
+bool run_teams(const Plan& plan, int directions, const Function& work) {
   Barrier barriers[2] = {Barrier(plan.members), Barrier(plan.members)};
   const int workers = plan.teams * plan.members;
+  bool is_granted = true;
   parallel(workers, [&](int worker, int granted) {
-    const bool alone = granted == 1;
-    const int teams = alone ? 1 : plan.teams, members = alone ? 1 : plan.members, own = worker / members;
-    Barrier* barrier = members > 1 ? &barriers[own] : nullptr;
-    const Team team{worker % members, members, barrier, plan.split};
-    for (int direction = own; direction < directions; direction += teams) work(direction, team, worker);
+    if (granted < workers) {  // then there is this thread alone
+      is_granted = false;
+      return;
+    }
+    const int own = worker / plan.members;
+    Barrier* barrier = plan.members > 1 ? &barriers[own] : nullptr;
+    const Team team{worker % plan.members, plan.members, barrier, plan.split};
+    for (int direction = own; direction < directions; direction += plan.teams) work(direction, team, worker);
   });
+  return is_granted;
 }
 
-// The two passes alike: what memory a layer needs, and what a thread does there.
+// The two passes alike: what memory the members of a layer need, and what a thread does there.
 template <class Number>
-void measure(const Forward<Number>& layer, Division<Wide<Number>>& parts) {
-  parts.fit(kernels<Number>().packed_size(layer.cell), kernels<Number>().forward_scratch(layer));
+void measure(const Forward<Number>& layer, const Team& team, Division<Wide<Number>>& parts) {
+  parts.fit(kernels<Number>().packed_size(layer.cell), kernels<Number>().forward_scratch(layer, team));
 }
 
 template <class Number>
-void measure(const Backward<Number>& layer, Division<Wide<Number>>& parts) {
-  parts.fit(0, kernels<Number>().backward_scratch(layer));
+void measure(const Backward<Number>& layer, const Team& team, Division<Wide<Number>>& parts) {
+  parts.fit(0, kernels<Number>().backward_scratch(layer, team));
 }
 
 template <class Number>
@@ -115,17 +125,22 @@ void run_as_member(const Backward<Number>& layer, Wide<Number>*, Scratch<Wide<Nu
   kernels<Number>().backward(layer, scratch, team);
 }
 
-// One layer on as many threads as are worth it.
 template <class Number, template <class> class Pass>
-void run_layer(const Pass<Number>* layer, int directions, int threads) {
-  const Plan plan = choose_plan(forward_of(layer[0]), directions, threads);
+bool run_planned(const Pass<Number>* layer, int directions, const Plan& plan) {
   Division<Wide<Number>> parts;
-  measure(layer[0], parts);
+  measure(layer[0], Team{0, plan.members, nullptr, plan.split}, parts);
   Wide<Number>* memory = parts.reserve(directions, plan.teams * plan.members);
-  run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
+  return run_teams(plan, directions, [&](int direction, const Team& team, int worker) {
     run_as_member(layer[direction], parts.packed_of(memory, direction),
                   parts.scratch_of(memory, directions, direction, worker), team);
   });
+}
+
+// One layer on as many threads as are worth it and can be had.
+template <class Number, template <class> class Pass>
+void run_layer(const Pass<Number>* layer, int directions, int threads) {
+  const Plan plan = choose_plan(forward_of(layer[0]), directions, threads);
+  if (!run_planned(layer, directions, plan)) run_planned(layer, directions, Plan{});
 }
 
 // All layers at once, each on one thread and a few steps behind the one it reads from; `at(n)`: the n-th to begin.
@@ -134,7 +149,7 @@ void run_wave(const Pass<Number>* layers, int count, int threads, const Order& a
   const Index slice = slice_of(forward_of(layers[0]).rows.time);
   const int workers = std::min(count, threads);
   Division<Wide<Number>> parts;
-  for (int n = 0; n < count; ++n) measure(layers[n], parts);
+  for (int n = 0; n < count; ++n) measure(layers[n], Team{}, parts);
   Wide<Number>* memory = parts.reserve(count, workers);
   std::vector<Progress> progress(count);
   parallel(workers, [&](int worker, int granted) {

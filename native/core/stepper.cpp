@@ -69,7 +69,7 @@ void Stepper<Number>::allocate_scratch() {
   first_.reset(new Index[2]{0, batch_});
   ScratchSize most{0, 0};
   for (const Layer& layer : layers_) {
-    const ScratchSize size = kernels<Number>().forward_scratch(call_of(layer));
+    const ScratchSize size = kernels<Number>().forward_scratch(call_of(layer), Team{});
     most = {std::max(most.shared, size.shared), std::max(most.own, size.own)};
     widest_ = std::max(widest_, layer.cell.outputs);
   }

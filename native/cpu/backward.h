@@ -19,35 +19,33 @@ class BackwardRun : CellGradients<Number> {
   using Base = CellGradients<Number>;
   using Real = Wide<Number>;
   using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::share, Base::team, Base::units, Base::V;
-  using Base::b, Base::base, Base::chunk, Base::chunk_pairs, Base::chunks, Base::now, Base::outputs, Base::placed;
+  using Base::b, Base::chunk, Base::chunk_pairs, Base::chunks, Base::now, Base::outputs, Base::placed;
   using Base::dc, Base::dgates_before, Base::dh, Base::dout, Base::peephole;
 
  public:
   BackwardRun(const Backward<Number>& b, Scratch<Real> scratch, const Team& team)
       : Base(b, team), depth(at.J * at.deep), data(b.data_end - b.data_begin), inputs(ceil_div(at.I - data, V)),
         seen_blocks(ceil_div(at.recurrent, V)), weights(cell, b.dweights, team, chunk_pairs) {
-    const Index batch = f.rows.batch;
-    Parts<Real> shared(scratch.shared), own(scratch.own);
-    Base::take_states(shared);
-    Base::take_cells(shared);
+    Parts<Real> shared(scratch.shared), own(scratch.own), &of_rows = Base::of_rows(team, shared, own);
+    Base::take_states(of_rows);
+    Base::take_cells(shared, of_rows);
     has_seen = f.hidden_mask || cell.gate_recurrence;
-    dseen = shared.take(has_seen ? batch * seen_blocks * V : 0);
+    dseen = of_rows.take(has_seen ? share.most * seen_blocks * V : 0);
     // Layer norm stands between the gates and what they saw of h, but not of the gates.
     has_both = cell.layer_norm && cell.gate_recurrence;
-    dseen_gates = shared.take(has_both ? batch * seen_blocks * V : 0);
-    dprojected = shared.template take_as<Number>(cell.projection ? batch * outputs * V : 0);
+    dseen_gates = of_rows.take(has_both ? share.most * seen_blocks * V : 0);
+    dprojected = of_rows.template take_as<Number>(cell.projection ? share.most * outputs * V : 0);
     const auto take_factors = [&](Index count) { return shared.template take_as<Factor<Number>>(count); };
     recurrent_t = take_factors(depth * seen_blocks * V);
     input_t = take_factors(b.dx.data ? depth * inputs * V : 0);
     projection_t = take_factors(cell.projection ? at.depth(at.R) * at.J * V : 0);
     weights.take_shared(shared);
-    size.shared = shared.taken();
     Base::take_own_states(own);
     zeros = own.take(max_vectors * V);
-    rows = own.template take_as<RowAt<Number>>(batch);
+    rows = own.template take_as<RowAt<Number>>(share.most);
     tile = own.take((at.J > deep_blocks ? chunk_pairs : max_rows) * max_vectors * V);
     weights.take_own(own);
-    size.own = own.taken();
+    size = {shared.taken(), own.taken()};
   }
 
   void run() {
@@ -59,7 +57,7 @@ class BackwardRun : CellGradients<Number> {
       const Index count = smaller(chunk, time - done);
       const Index from = f.reverse ? done : time - done - count;
       now = &chunks[parity];
-      base = pairs.first(from);
+      span = {from, from + count};
       const Index slice = team.wave.slice ? team.wave.slice : count;
       for (Index ran = 0; ran < count; ran += slice) {
         const Index steps = smaller(slice, count - ran);
@@ -67,17 +65,17 @@ class BackwardRun : CellGradients<Number> {
         if (team.wave.before) team.wave.before->wait(done + ran + steps);
         for (Index n = 0; n < steps; ++n) step(f.reverse ? first + n : first + steps - 1 - n);
         wait();
-        if (b.dx.data) differentiate_inputs(pairs.first(first) - base, pairs.first(first + steps) - base);
+        if (b.dx.data) differentiate_inputs({first, first + steps});
         if (team.wave.own) team.wave.own->report(done + ran + steps);
       }
-      weights.add(*now, computed, base, pairs.first(from + count) - base);
+      weights.add(*now, computed, pairs.begin(span, span.to, pairs.groups() - 1));
     }
     give_states();
     wait();
     weights.give();
   }
 
-  ScratchSize size;
+  ScratchSize size;  // of any member
 
  private:
   void wait() const {
@@ -123,26 +121,27 @@ class BackwardRun : CellGradients<Number> {
   }
 
   void load_final() {
-    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
-      const Index row = share.row(n), caller = pairs.caller(row);
+    for (Index n = 0; n < share.count; ++n) {
+      const Index caller = pairs.caller(share.row(n));
       const Index last = cell.projection ? outputs : share.last_block;
       for (Index j = cell.projection ? 0 : share.first_block; j < last; ++j) {
         const int units = int(smaller(V, at.R - j * V));
         const Real* from = b.dfinal.h ? b.dfinal.h + caller * at.R + j * V : nullptr;
-        store(dh + (row * outputs + j) * V, from ? load(from, units) : Vec<Real>{});
+        store(dh + (n * outputs + j) * V, from ? load(from, units) : Vec<Real>{});
       }
       for (Index j = share.first_block; j < share.last_block; ++j) {
         const Real* from = b.dfinal.c ? b.dfinal.c + caller * at.H + j * V : nullptr;
-        store(dc + (row * at.J + j) * V, from ? load(from, at.units(j)) : Vec<Real>{});
+        store(dc + (n * at.J + j) * V, from ? load(from, at.units(j)) : Vec<Real>{});
       }
       const Index width = cell.gate_recurrence ? at.gates * at.H : 0;
       const Real* from = b.dfinal.gates ? b.dfinal.gates + caller * width : nullptr;
-      for (Index k = 0; k < width; ++k) dgates_before[row * width + k] = from ? from[k] : Real(0);
+      for (Index k = 0; k < width; ++k) dgates_before[n * width + k] = from ? from[k] : Real(0);
     }
   }
 
   void note(const RowAt<Number>& row) const {
-    const Index n = row.number - base;
+    const Index n = row.place;
+    now->number[n] = row.number;
     now->x[n] = pairs.at(f.x, row.step, row.row);
     now->seen[n] = row.seen;
     now->c_before[n] = row.c_before;
@@ -154,11 +153,12 @@ class BackwardRun : CellGradients<Number> {
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
     for (Index n = 0; n < count; ++n) {
-      rows[n] = Base::row_at(t, share.row(n), pairs.first(t) + share.row(n));
+      rows[n] = Base::row_at(t, n, Base::number(Base::whole, t, n));
+      rows[n].place = Base::number(span, t, n);
       if (team.split == Split::rows || team.member == 0) note(rows[n]);
     }
     if (b.dx.data && !f.rows.packed && (team.split == Split::rows || team.member == 0)) {
-      for (Index n = count; n < share.rows(f.rows.batch); ++n) {
+      for (Index n = count; n < share.count; ++n) {
         Number* dx = pairs.at(b.dx, t, share.row(n));
         for (Index k = 0; k < at.I; ++k) dx[k] = Number{};
       }
@@ -197,11 +197,11 @@ class BackwardRun : CellGradients<Number> {
     for (Index n = 0; n < count; ++n) {
       const RowAt<Number>& row = rows[n];
       for (Index j = 0; j < outputs; ++j) {
-        const Index where = (row.row * outputs + j) * V;
+        const Index where = (row.local * outputs + j) * V;
         const Vec<Real> value = Base::template unzone_h<false>(row, j, dh + where);
         store(dprojected + where, value);
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
-        store(now->h + (first * chunk_pairs + (row.number - base) * vectors + (j - first)) * V, value);
+        store(now->h + (first * chunk_pairs + row.place * vectors + (j - first)) * V, value);
       }
     }
     const Index lines = at.depth(at.R);
@@ -214,9 +214,9 @@ class BackwardRun : CellGradients<Number> {
       const Factor<Number>* panel = projection_t + j * V * lines;
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
-          a[r] = factors(dprojected + rows[n + r].row * outputs * V);
+          a[r] = factors(dprojected + rows[n + r].local * outputs * V);
           from[r] = zeros;
-          to[r] = dout + (rows[n + r].row * at.J + j) * V;
+          to[r] = dout + (rows[n + r].local * at.J + j) * V;
         }
         row_tile_for<Number>(cut.rows(part), vectors, 1)(a, 1, lines, 0, panel, one_panel, {from, to, V}, panel);
       }
@@ -271,7 +271,7 @@ class BackwardRun : CellGradients<Number> {
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
           a[r] = factors(placed(gradient, piece.s, rows[n + r]));
-          to[r] = target + rows[n + r].row * width + piece.j * V;
+          to[r] = target + rows[n + r].local * width + piece.j * V;
           from[r] = adds || !begins ? to[r] : zeros;
         }
         const Factor<Number>* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.deep;
@@ -282,12 +282,12 @@ class BackwardRun : CellGradients<Number> {
   }
 
   void unsee(const RowAt<Number>& row) const {
-    const Index offset = row.row * seen_blocks * V, width = cell.gate_recurrence ? at.gates * at.H : 0;
+    const Index offset = row.local * seen_blocks * V, width = cell.gate_recurrence ? at.gates * at.H : 0;
     const Real* mask = f.hidden_mask ? f.hidden_mask + row.caller * at.R : nullptr;
-    Real* to = dh + row.row * outputs * V;
+    Real* to = dh + row.local * outputs * V;
     for (Index k = 0; k < at.R; ++k) to[k] += mask ? mask[k] * dseen[offset + k] : dseen[offset + k];
     const Real* of_gates = (has_both ? dseen_gates : dseen) + offset + at.seen_h;
-    for (Index k = 0; k < width; ++k) dgates_before[row.row * width + k] = of_gates[k];
+    for (Index k = 0; k < width; ++k) dgates_before[row.local * width + k] = of_gates[k];
   }
 
   static void move(Real* from, Index count, Real* to) {
@@ -301,21 +301,21 @@ class BackwardRun : CellGradients<Number> {
   void give_start(const RowAt<Number>& row) const {
     const State<Real>& to = b.dstart;
     const Index h_count = units.output_end - units.begin, c_count = units.cell_end - units.begin;
-    move(dh + row.row * outputs * V + units.begin, h_count, to.h ? to.h + row.caller * at.R + units.begin : nullptr);
-    move(dc + row.row * at.J * V + units.begin, c_count, to.c ? to.c + row.caller * at.H + units.begin : nullptr);
+    move(dh + row.local * outputs * V + units.begin, h_count, to.h ? to.h + row.caller * at.R + units.begin : nullptr);
+    move(dc + row.local * at.J * V + units.begin, c_count, to.c ? to.c + row.caller * at.H + units.begin : nullptr);
     const Index width = cell.gate_recurrence ? at.gates * at.H : 0;
-    if (width) move(dgates_before + row.row * width, width, to.gates ? to.gates + row.caller * width : nullptr);
+    if (width) move(dgates_before + row.local * width, width, to.gates ? to.gates + row.caller * width : nullptr);
   }
 
-  // Of this member's rows and units: to.h[caller, k] = h(row, k), c likewise, and all gates from one row on the next.
+  // Of this member's n-th row and units: to.h[caller, k] = h(n, k), c likewise, and all gates from one row on the next.
   template <class H, class C, class Gates>
   void fill_state(const State<Real>& to, const H& h, const C& c, const Gates& gates) const {
     const Index width = cell.gate_recurrence ? at.gates * at.H : 0;
-    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
-      const Index row = share.row(n), caller = pairs.caller(row);
-      for (Index k = units.begin; to.h && k < units.output_end; ++k) to.h[caller * at.R + k] = h(row, k);
-      for (Index k = units.begin; to.c && k < units.cell_end; ++k) to.c[caller * at.H + k] = c(row, k);
-      for (Index k = 0; to.gates && k < width; ++k) to.gates[caller * width + k] = gates(row * width + k);
+    for (Index n = 0; n < share.count; ++n) {
+      const Index caller = pairs.caller(share.row(n));
+      for (Index k = units.begin; to.h && k < units.output_end; ++k) to.h[caller * at.R + k] = h(n, k);
+      for (Index k = units.begin; to.c && k < units.cell_end; ++k) to.c[caller * at.H + k] = c(n, k);
+      for (Index k = 0; to.gates && k < width; ++k) to.gates[caller * width + k] = gates(n * width + k);
     }
   }
 
@@ -326,11 +326,18 @@ class BackwardRun : CellGradients<Number> {
 
   void give_states() const {
     fill_state(
-        b.dinitial, [&](Index row, Index k) { return dh[row * outputs * V + k]; },
-        [&](Index row, Index k) { return dc[row * at.J * V + k]; }, [&](Index k) { return dgates_before[k]; });
+        b.dinitial, [&](Index n, Index k) { return dh[n * outputs * V + k]; },
+        [&](Index n, Index k) { return dc[n * at.J * V + k]; }, [&](Index k) { return dgates_before[k]; });
   }
 
-  // Of the chunk's pairs from `first` to `last`, those that fall to this member.
+  // At some steps of the chunk, of the pairs that fall to this member.
+  void differentiate_inputs(const Span& steps) {
+    if (steps.steps() == span.steps()) return differentiate_inputs(0, pairs.begin(span, span.to, pairs.groups() - 1));
+    for (Index group = 0; group < pairs.groups(); ++group) {
+      differentiate_inputs(pairs.begin(span, steps.from, group), pairs.begin(span, steps.to, group));
+    }
+  }
+
   void differentiate_inputs(Index first, Index last) {
     const Index count = last - first;
     const Index begin = first + count * team.member / team.members;
@@ -392,6 +399,7 @@ class BackwardRun : CellGradients<Number> {
   Number* dprojected;
   Factor<Number> *recurrent_t, *input_t, *projection_t;
   RowAt<Number>* rows;
+  Span span{};  // of the chunk
 };
 
 }  // namespace foretell::FORETELL_VARIANT

@@ -16,18 +16,18 @@ class CellGradients : protected Run<Number> {
  protected:
   using Base = Run<Number>;
   using Real = Wide<Number>;
-  using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::V, Base::zoneout;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::share, Base::V, Base::zoneout;
 
   CellGradients(const Backward<Number>& b, const Team& team)
-      : Base(b.forward, team, nullptr), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch | 1),
+      : Base(b.forward, team, {}), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch | 1),
         outputs(at.output_blocks()) {}
 
-  void take_cells(Parts<Real>& shared) {
-    const Index batch = f.rows.batch;
-    dh = shared.take(batch * outputs * V);
-    dc = shared.take(batch * at.J * V);
-    dgates_before = shared.take(cell.gate_recurrence ? batch * at.gates * at.H + V : 0);
-    dout = shared.take(cell.projection ? batch * at.J * V : 0);
+  void take_cells(Parts<Real>& shared, Parts<Real>& of_rows) {
+    const Index rows = share.most;
+    dh = of_rows.take(rows * outputs * V);
+    dc = of_rows.take(rows * at.J * V);
+    dgates_before = of_rows.take(cell.gate_recurrence ? rows * at.gates * at.H + V : 0);
+    dout = of_rows.take(cell.projection ? rows * at.J * V : 0);
     peephole = shared.take(cell.peepholes ? at.J * 3 * V : 0);
     for (Chunk<Number>& part : chunks) part.take(shared, cell, chunk_pairs);
   }
@@ -40,7 +40,7 @@ class CellGradients : protected Run<Number> {
   // The gradient of the output before zoneout; what zoneout hands straight on stays in `kept`.
   template <bool PLAIN>
   Vec<Real> unzone_h(const RowAt<Number>& row, Index j, Real* kept) const {
-    const Vec<Real> total = load_dy(row, j) + load(dh + (row.row * outputs + j) * V);
+    const Vec<Real> total = load_dy(row, j) + load(dh + (row.local * outputs + j) * V);
     if (PLAIN || !zoneout.of_h()) {
       store(kept, Vec<Real>{});
       return total;
@@ -53,13 +53,13 @@ class CellGradients : protected Run<Number> {
   // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
   template <bool PLAIN>
   Vec<Real> output_gradient(const RowAt<Number>& row, Index j) const {
-    if (!PLAIN && cell.projection) return load(dout + (row.row * at.J + j) * V);
-    return unzone_h<PLAIN>(row, j, dh + (row.row * outputs + j) * V);
+    if (!PLAIN && cell.projection) return load(dout + (row.local * at.J + j) * V);
+    return unzone_h<PLAIN>(row, j, dh + (row.local * outputs + j) * V);
   }
 
   const Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
   Number* placed(Number* buffer, Index j, const RowAt<Number>& row) const {
-    return buffer + (j * chunk_pairs + row.number - base) * at.width;
+    return buffer + (j * chunk_pairs + row.place) * at.width;
   }
   template <bool PLAIN>
   Vec<Real> fresh(Index j, const RowAt<Number>& row) const {
@@ -99,7 +99,7 @@ class CellGradients : protected Run<Number> {
     const Vec<Real> before = load(row.c_before + j * row.c_stride);
     const Vec<Real> zero{};
     const Real* p = !PLAIN && cell.peepholes ? peephole + j * 3 * V : nullptr;
-    Real* cell_gradient = dc + (row.row * at.J + j) * V;
+    Real* cell_gradient = dc + (row.local * at.J + j) * V;
     Vec<Real> dc_after = load(cell_gradient), dc_before{};
     if (!PLAIN && zoneout.of_c()) {
       const Vec<Real> keep_c = zoneout.keep_c(j, row.number);
@@ -131,11 +131,10 @@ class CellGradients : protected Run<Number> {
   }
 
   Vec<Real> load_gate(const RowAt<Number>& row, Index j, int part) const {
-    return load(dgates_before + (row.row * at.gates + at.gate[part]) * at.H + j * V, at.units(j));
+    return load(dgates_before + (row.local * at.gates + at.gate[part]) * at.H + j * V, at.units(j));
   }
 
   void differentiate_normed(const RowAt<Number>& row) {
-    const Index local = row.number - base;
     const Vec<Real> one = all(Real(1));
     for (Index j = 0; j < at.J; ++j) {
       const Vec<Real> dout = output_gradient<false>(row, j);
@@ -148,15 +147,15 @@ class CellGradients : protected Run<Number> {
         slope = one - u * u;
       }
       const Vec<Real> o = at.block[3] < 0 ? one : load(gates(j, row.number) + at.block[3] * V);
-      store(now->u + (j * chunk_pairs + local) * V, only(dout * o * slope, at.units(j)));
+      store(now->u + (j * chunk_pairs + row.place) * V, only(dout * o * slope, at.units(j)));
       if (at.block[3] >= 0) store(placed(now->gates, j, row) + at.block[3] * V, dout * u);  // of o, for below
     }
-    const Means of_c = norm_means(now->u + local * V, chunk_pairs * V, computed.normed_c + row.number * V,
+    const Means of_c = norm_means(now->u + row.place * V, chunk_pairs * V, computed.normed_c + row.number * V,
                                   computed.pairs * V, f.weights.norm_c, 1);
     for (Index j = 0; j < at.J; ++j) {
       const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
       const Vec<Real> normed = load(computed.normed_c + (j * computed.pairs + row.number) * V);
-      const Vec<Real> du = load(now->u + (j * chunk_pairs + local) * V) * gain;
+      const Vec<Real> du = load(now->u + (j * chunk_pairs + row.place) * V) * gain;
       const Vec<Real> dfresh = unnormalise(du, normed, of_c, computed.spread_c[row.number]);
       const Vec<Real> d_o = at.block[3] < 0 ? one : load(placed(now->gates, j, row) + at.block[3] * V);
       differentiate_gates<false>(row, j, d_o, dfresh);
@@ -191,7 +190,7 @@ class CellGradients : protected Run<Number> {
 
   void unnormalise_gates(const RowAt<Number>& row, Number* to, const Real* normed, const Real* gain,
                          Real spread) const {
-    const Number* d = now->gates + (row.number - base) * at.width;
+    const Number* d = now->gates + row.place * at.width;
     const Real* x = normed + row.number * at.width;
     const Means means = norm_means(d, chunk_pairs * at.width, x, computed.pairs * at.width, gain, at.blocks);
     for (Index j = 0; j < at.J; ++j) {
@@ -218,9 +217,8 @@ class CellGradients : protected Run<Number> {
   const Index outputs;             // blocks of h
   Chunk<Number> chunks[2];
   Chunk<Number>* now = chunks;
-  Index base = 0;                  // the number of the chunk's first pair
-  Real *dh, *dc, *dgates_before;   // of the state that the step before left, [B][outputs][V], [B][J][V], [B][nH]
-  Real *dout, *peephole;           // of o * tanh(c) where that is projected, [B][J][V]; the weights, [J][i f o][V]
+  Real *dh, *dc, *dgates_before;   // of the state that the step before left, [rows][outputs][V], [rows][J][V], [rows][nH]
+  Real *dout, *peephole;           // of o * tanh(c) where that is projected, [rows][J][V]; the weights, [J][i f o][V]
 };
 
 }  // namespace foretell::FORETELL_VARIANT

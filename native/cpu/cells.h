@@ -14,7 +14,7 @@ class Cells : protected Run<Number> {
   using Real = Wide<Number>;
   using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::V, Base::zoneout;
 
-  Cells(const Forward<Number>& f, const Real* packed, Real* scratch, const Team& team)
+  Cells(const Forward<Number>& f, const Real* packed, const Scratch<Real>& scratch, const Team& team)
       : Base(f, team, scratch), weights(f.cell, packed) {}
 
   Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
@@ -98,7 +98,7 @@ class Cells : protected Run<Number> {
   void keep_gates(const RowAt<Number>& row, Index j, const Vec<Real>* values) {
     for (int part = 0; part < 4; ++part) {
       if (at.gate[part] < 0) continue;
-      Real* to = gates_before + (row.row * at.gates + at.gate[part]) * at.H + j * V;
+      Real* to = gates_before + (row.local * at.gates + at.gate[part]) * at.H + j * V;
       store(to, values[part], at.units(j));
     }
   }
@@ -109,7 +109,7 @@ class Cells : protected Run<Number> {
   }
 
   const Packed<Number> weights;
-  Real* gates_before;  // with gate recurrence, of the step before, [B][nH]
+  Real* gates_before;  // with gate recurrence, of the step before, [rows][nH]
 };
 
 }  // namespace foretell::FORETELL_VARIANT

@@ -21,22 +21,20 @@ class ForwardRun : Cells<Number> {
 
  public:
   ForwardRun(const Forward<Number>& f, const Real* packed, Scratch<Real> scratch, const Team& team)
-      : Base(f, packed, scratch.shared, team), chunk(Base::chunk_steps(f, team)),
+      : Base(f, packed, scratch, team), chunk(Base::chunk_steps(f, team)),
         is_plain(Base::is_plain(f.cell) && !f.activity[0]) {
-    const Index batch = f.rows.batch;
-    Parts<Real> shared(scratch.shared), own(scratch.own);
-    if (!f.saved) shared.take(computed.size);
-    Base::take_states(shared);
-    gates_before = shared.take(cell.gate_recurrence ? batch * at.gates * at.H : 0);
-    projected = shared.take(cell.projection ? batch * at.output_blocks() * V : 0);
-    size.shared = shared.taken();
+    Parts<Real> shared(scratch.shared), own(scratch.own), &of_rows = Base::of_rows(team, shared, own);
+    if (!f.saved) of_rows.take(computed.size);
+    Base::take_states(of_rows);
+    gates_before = of_rows.take(cell.gate_recurrence ? share.most * at.gates * at.H : 0);
+    projected = of_rows.take(cell.projection ? share.most * at.output_blocks() * V : 0);
     Base::take_own_states(own);
     zeros = own.take(max_vectors * V);
-    rows = own.template take_as<RowAt<Number>>(batch);
-    inputs = own.template take_as<const Number*>(chunk * batch);
-    whole_inputs = own.template take_as<Number>(at.I % together<Number> ? chunk * batch * at.whole(at.I) : 0);
-    numbers = own.template take_as<Index>(chunk * batch);
-    size.own = own.taken();
+    rows = own.template take_as<RowAt<Number>>(share.most);
+    inputs = own.template take_as<const Number*>(chunk * share.most);
+    whole_inputs = own.template take_as<Number>(at.I % together<Number> ? chunk * share.most * at.whole(at.I) : 0);
+    numbers = own.template take_as<Index>(chunk * share.most);
+    size = {shared.taken(), own.taken()};
   }
 
   void run() {
@@ -58,28 +56,26 @@ class ForwardRun : Cells<Number> {
     }
     if (team.split == Split::units && team.member > 0) return;  // the first member does it for all
     const Index alive = pairs.alive(0);
-    for (Index n = share.rows(alive); n < share.rows(f.rows.batch); ++n) finish_empty(share.row(n));
+    for (Index n = share.rows(alive); n < share.count; ++n) finish_empty(share.row(n));
   }
 
-  ScratchSize size;
+  ScratchSize size;  // of any member
 
  private:
   Real* normed(Real* buffer, Index j, Index number) const {
     return buffer + (j * computed.pairs + number) * at.width;
   }
 
-  // The place of a pair in `computed`.  Where this holds one chunk alone, each row keeps to a column of its own:
-  // members do not wait for each other, so that their chunks differ, and with them the rows that are alive.
-  Index number_of(Index t, Index row) const {
-    return f.saved ? pairs.first(t) + row : (t - chunk_from) * f.rows.batch + row;
+  // The place of this member's n-th row at a step in `computed`.
+  Index number_of(Index t, Index n) const {
+    return f.saved ? Base::number(Base::whole, t, n) : (t - chunk_from) * share.most + n;
   }
 
   void load_gates() {
     const Index width = at.gates * at.H;
-    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
-      const Index row = share.row(n);
-      const Real* from = f.initial.gates + pairs.caller(row) * width;
-      for (Index k = 0; k < width; ++k) gates_before[row * width + k] = from[k];
+    for (Index n = 0; n < share.count; ++n) {
+      const Real* from = f.initial.gates + pairs.caller(share.row(n)) * width;
+      for (Index k = 0; k < width; ++k) gates_before[n * width + k] = from[k];
     }
   }
 
@@ -98,7 +94,7 @@ class ForwardRun : Cells<Number> {
     for (Index t = from; t < to; ++t) {
       for (Index n = 0; n < share.rows(pairs.alive(t)); ++n, ++count) {
         inputs[count] = whole(pairs.at(f.x, t, share.row(n)), count);
-        numbers[count] = number_of(t, share.row(n));
+        numbers[count] = number_of(t, n);
       }
     }
     Real* target = cell.layer_norm ? computed.normed_x : computed.gates;
@@ -154,8 +150,8 @@ class ForwardRun : Cells<Number> {
 
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
-    for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, share.row(n), number_of(t, share.row(n)));
-    for (Index n = count; n < share.rows(f.rows.batch); ++n) clear(t, share.row(n));
+    for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, n, number_of(t, n));
+    for (Index n = count; n < share.count; ++n) clear(t, share.row(n));
     if (computed.seen) {
       for (Index n = 0; n < count; ++n) see(rows[n]);
     }
@@ -207,7 +203,7 @@ class ForwardRun : Cells<Number> {
     }
     if (!cell.gate_recurrence) return;
     const Index width = at.gates * at.H;
-    const Real* from = row.resets ? f.start.gates + row.caller * width : gates_before + row.row * width;
+    const Real* from = row.resets ? f.start.gates + row.caller * width : gates_before + row.local * width;
     to[at.recurrent - 1] = Number{};
     Base::copy(from, width, to + at.seen_h);
   }
@@ -278,14 +274,14 @@ class ForwardRun : Cells<Number> {
         for (int r = 0; r < cut.rows(tile); ++r) {
           a[r] = factors(computed.outs + rows[n + r].number * at.out);
           from[r] = zeros;
-          to[r] = projected + (rows[n + r].row * outputs + j) * V;
+          to[r] = projected + (rows[n + r].local * outputs + j) * V;
         }
         row_tile_for<Number>(cut.rows(tile), vectors, 1)(a, 1, depth, 0, panel, one_panel, {from, to, V}, panel);
       }
     }
     for (Index n = 0; n < count; ++n) {
       for (Index j = 0; j < outputs; ++j) {
-        Base::put_h(rows[n], j, load(projected + (rows[n].row * outputs + j) * V), int(smaller(V, at.R - j * V)));
+        Base::put_h(rows[n], j, load(projected + (rows[n].local * outputs + j) * V), int(smaller(V, at.R - j * V)));
       }
     }
   }
@@ -299,7 +295,7 @@ class ForwardRun : Cells<Number> {
     }
     if (!cell.gate_recurrence) return;
     const Index width = at.gates * at.H;
-    for (Index k = 0; k < width; ++k) f.final.gates[row.caller * width + k] = gates_before[row.row * width + k];
+    for (Index k = 0; k < width; ++k) f.final.gates[row.caller * width + k] = gates_before[row.local * width + k];
   }
 
   // A row without steps keeps its state.

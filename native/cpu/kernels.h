@@ -19,11 +19,11 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
         const Index pairs = layer.rows.first[layer.rows.time];
         return Computed<Number>(layer.cell, layer.hidden_mask != nullptr, true, pairs, nullptr).size;
       },
-      [](const Forward<Number>& layer) { return ForwardRun<Number>(layer, nullptr, {}, {}).size; },
+      [](const Forward<Number>& layer, const Team& team) { return ForwardRun<Number>(layer, nullptr, {}, team).size; },
       [](const Forward<Number>& layer, const Real* packed, Scratch<Real> scratch, const Team& team) {
         ForwardRun<Number>(layer, packed, scratch, team).run();
       },
-      [](const Backward<Number>& layer) { return BackwardRun<Number>(layer, {}, {}).size; },
+      [](const Backward<Number>& layer, const Team& team) { return BackwardRun<Number>(layer, {}, team).size; },
       [](const Backward<Number>& layer, Scratch<Real> scratch, const Team& team) {
         BackwardRun<Number>(layer, scratch, team).run();
       },

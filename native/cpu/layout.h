@@ -135,12 +135,35 @@ struct Computed {
   }
 };
 
-// Which pairs are alive, and where they lie in the caller's sequences.
+// Steps from one to before another.
+struct Span {
+  Index from, to;
+  Index steps() const { return to - from; }
+};
+
+// Which pairs are alive, where they lie in the caller's sequences, and how those of a span are numbered: step by step,
+// but where all rows have all steps, those of each group of neighbouring rows by themselves.  Members that write the
+// pairs of other rows then write far apart: a line that two cores write, or fetch because they write the next one, goes
+// to and fro between them.  Groups depend on the batch alone, lest sums in this order depend on the members.
 class Pairs {
  public:
-  Pairs(const Rows& rows, bool reverse) : rows_(rows), reverse_(reverse) {}
+  Pairs(const Rows& rows, bool reverse) : rows_(rows), reverse_(reverse) {
+    constexpr Index most = 4, group_rows = 8;  // of groups, as a power of 2; of rows, where there are more than 2 groups
+    if (!is_even() || rows.batch < 2) return;
+    for (doublings_ = 1; doublings_ < most && (group_rows << (doublings_ + 1)) <= rows.batch;) ++doublings_;
+  }
 
-  Index first(Index t) const { return rows_.first[t]; }
+  Index groups() const { return Index(1) << doublings_; }
+  Index group_of(Index row) const { return ((row + 1) * groups() - 1) / rows_.batch; }
+  // The number of the first pair of a group at a step; the last group's at the end of the span is the count of all.
+  Index begin(const Span& span, Index t, Index group) const {
+    if (!doublings_) return rows_.first[t] - rows_.first[span.from];
+    const Index row = first_row(group);
+    return row * span.steps() + (t - span.from) * (first_row(group + 1) - row);
+  }
+  Index number(const Span& span, Index t, Index row, Index group) const {
+    return begin(span, t, group) + row - first_row(group);
+  }
   Index alive(Index t) const { return t < 0 || t >= rows_.time ? 0 : rows_.first[t + 1] - rows_.first[t]; }
   Index caller(Index row) const { return rows_.order ? rows_.order[row] : row; }
   Index before(Index t) const { return reverse_ ? t + 1 : t - 1; }
@@ -157,18 +180,22 @@ class Pairs {
   }
   template <class Number>
   Number* at(const Sequence<Number>& sequence, Index t, Index row) const {
-    if (rows_.packed) return sequence.data + (first(t) + row) * sequence.row;
+    if (rows_.packed) return sequence.data + (rows_.first[t] + row) * sequence.row;
     return sequence.data + t * sequence.time + caller(row) * sequence.row;
   }
 
  private:
+  Index first_row(Index group) const { return (rows_.batch * group) >> doublings_; }
+
   const Rows& rows_;
   bool reverse_;
+  int doublings_ = 0;  // of one group
 };
 
 // The part of the work that one member of a team does.
 struct Share {
   Index first_row, row_step, rows_of, first_block, last_block;
+  Index count, most;  // of its rows, and of those of any member
   bool even;
 
   Share(const Team& team, Index blocks, Index batch, bool even) : even(even) {
@@ -180,6 +207,8 @@ struct Share {
     rows_of = !by_rows ? batch : even ? batch * (member + 1) / members : batch;
     first_block = by_rows ? 0 : blocks * member / members;
     last_block = by_rows ? blocks : blocks * (member + 1) / members;
+    count = rows(batch);
+    most = by_rows ? ceil_div(batch, members) : batch;
   }
   // How many of its rows are among the first `alive`.
   Index rows(Index alive) const {

@@ -15,7 +15,8 @@ template <class Number>
 struct RowAt {
   using Real = Wide<Number>;
   Index row, caller, step;
-  Index number;           // of the pair, from the first one in `Computed`
+  Index local;            // among this member's rows
+  Index number, place;    // of the pair in `Computed`, and in backward in its chunk
   bool resets;
   const Number* h_before; // [R]
   const Number* seen;     // [K], what the recurrent weights are multiplied with
@@ -37,41 +38,56 @@ class Run {
   static constexpr int V = lanes<Real>;
 
   // In training what is computed lies in memory of the caller's, for all pairs; else in `scratch`, for a chunk of them.
-  Run(const Forward<Number>& f, const Team& team, Real* scratch)
+  Run(const Forward<Number>& f, const Team& team, const Scratch<Real>& scratch)
       : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
         share(team, at.J, f.rows.batch, pairs.is_even()),
         units{share.first_block * V, team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V),
               smaller(at.H, share.last_block * V)},
+        whole{0, f.rows.time},
         computed(cell, f.hidden_mask != nullptr, f.saved != nullptr,
-                 f.saved ? f.rows.first[f.rows.time] : chunk_steps(f, team) * f.rows.batch, f.saved ? f.saved : scratch),
+                 f.saved ? f.rows.first[f.rows.time] : chunk_steps(f, team) * share.most,
+                 f.saved ? f.saved : of_rows(team, scratch.shared, scratch.own)),
         zoneout(f, computed.kept, computed.pairs) {}
 
-  void take_states(Parts<Real>& parts) {
-    initial_c = parts.take(at.J * f.rows.batch * V);
-    start_c = parts.take(f.reset ? at.J * f.rows.batch * V : 0);
+  // What belongs to rows: a member's own where it has rows of its own, else shared.
+  template <class Memory>
+  static Memory& of_rows(const Team& team, Memory& shared, Memory& own) {
+    return team.split == Split::rows ? own : shared;
   }
 
-  // Of this member alone: where h is given in another type than its products take, all of its rows.
+  void take_states(Parts<Real>& parts) {
+    initial_c = parts.take(at.J * share.most * V);
+    start_c = parts.take(f.reset ? at.J * share.most * V : 0);
+  }
+
+  // Of this member alone: its rows' groups, and where h is given in another type than its products take, all of it.
   void take_own_states(Parts<Real>& parts) {
+    groups = parts.template take_as<Index>(share.most);
     constexpr bool differs = sizeof(Number) != sizeof(Real);
     initial_h = parts.template take_as<Number>(differs ? at.R * f.rows.batch : 0);
     start_h = parts.template take_as<Number>(differs && f.reset ? at.R * f.rows.batch : 0);
   }
 
   void load_states() const {
+    for (Index n = 0; n < share.count; ++n) groups[n] = pairs.group_of(share.row(n));
     to_blocks(f.initial.c, initial_c);
     if (f.reset) to_blocks(f.start.c, start_c);
-    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
+    for (Index n = 0; n < share.count; ++n) {
       const Index from = pairs.caller(share.row(n)) * at.R;
       if (initial_h) copy(f.initial.h + from, at.R, initial_h + from);
       if (start_h) copy(f.start.h + from, at.R, start_h + from);
     }
   }
 
-  // `number`: of the pair in `computed`.
-  RowAt<Number> row_at(Index t, Index row, Index number) const {
+  // The number of this member's n-th row at a step.
+  Index number(const Span& span, Index t, Index n) const { return pairs.number(span, t, share.row(n), groups[n]); }
+
+  // This member's n-th row; `number`: of the pair in `computed`.
+  RowAt<Number> row_at(Index t, Index n, Index number) const {
     RowAt<Number> found;
+    const Index row = share.row(n);
     found.row = row;
+    found.local = n;
     found.caller = pairs.caller(row);
     found.step = t;
     found.number = number;
@@ -82,14 +98,14 @@ class Run {
                      : begins ? given_h(f.initial.h, initial_h) + found.caller * at.R
                               : pairs.at(f.y, before, row);
     found.seen = computed.seen ? computed.seen + found.number * at.recurrent : found.h_before;
-    found.c_stride = found.c_after_stride = f.rows.batch * V;
-    found.c_before = (resets ? start_c : initial_c) + row * V;
-    found.c_after = initial_c + row * V;
+    found.c_stride = found.c_after_stride = share.most * V;
+    found.c_before = (resets ? start_c : initial_c) + n * V;
+    found.c_after = initial_c + n * V;
     if (f.saved) {
       found.c_after = computed.cells + found.number * V;
       found.c_after_stride = computed.pairs * V;
       if (!resets && !begins) {
-        found.c_before = computed.cells + (pairs.first(before) + row) * V;
+        found.c_before = computed.cells + this->number(whole, before, n) * V;
         found.c_stride = computed.pairs * V;
       }
     }
@@ -116,13 +132,12 @@ class Run {
     return team.wave.slice ? smaller(team.wave.slice, steps) : steps;
   }
 
-  // A dense [B,H] state of this member's rows and units as blocks [J][B][V].
+  // A dense [B,H] state of this member's rows and units as blocks [J][rows][V].
   void to_blocks(const Real* dense, Real* blocks) const {
-    for (Index n = 0; n < share.rows(f.rows.batch); ++n) {
-      const Index row = share.row(n);
-      const Real* from = dense ? dense + pairs.caller(row) * at.H : nullptr;
+    for (Index n = 0; n < share.count; ++n) {
+      const Real* from = dense ? dense + pairs.caller(share.row(n)) * at.H : nullptr;
       for (Index j = share.first_block; j < share.last_block; ++j) {
-        store(blocks + (j * f.rows.batch + row) * V, from ? load(from + j * V, at.units(j)) : Vec<Real>{});
+        store(blocks + (j * share.most + n) * V, from ? load(from + j * V, at.units(j)) : Vec<Real>{});
       }
     }
   }
@@ -143,9 +158,11 @@ class Run {
   const Team& team;
   const Share share;
   const Units units;
+  const Span whole;
   const Computed<Number> computed;
   const Zoneout<Real> zoneout;
-  Real *initial_c, *start_c;    // [J][B][V]
+  Real *initial_c, *start_c;    // [J][rows][V]
+  Index* groups;                // [rows]
   Number *initial_h, *start_h;  // [B][R], or null: as they are given
 
  private:

@@ -26,7 +26,7 @@ struct Chunk {
   Real* u;                            // of the normalised cell, [J][pairs][V]
   const Number **x, **seen, **outs;
   const Real** c_before;
-  Index* c_stride;
+  Index *c_stride, *number;  // in `computed`
   Number** dx;
 
   void take(Parts<Real>& parts, const Cell& cell, Index pairs) {
@@ -43,6 +43,7 @@ struct Chunk {
     outs = parts.template take_as<const Number*>(cell.projection ? pairs : 0);
     c_before = parts.template take_as<const Real*>(pairs);
     c_stride = parts.template take_as<Index>(pairs);
+    number = parts.template take_as<Index>(pairs);
     dx = parts.template take_as<Number*>(pairs);
   }
 };
@@ -85,8 +86,8 @@ class WeightGradients {
     for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) ones[n] = &one;
   }
 
-  // Adds what `count` pairs of a chunk give, the first of them number `base` in `computed`.
-  void add(const Chunk<Number>& now, const Computed<Number>& computed, Index base, Index count) const {
+  // Adds what the `count` pairs of a chunk give.
+  void add(const Chunk<Number>& now, const Computed<Number>& computed, Index count) const {
     const Index gate_stride = chunk_pairs * at.width;
     const bool both = cell.layer_norm && cell.gate_recurrence;  // the gates' own weights then see other gradients
     if (wanted.weight_ih) {
@@ -109,7 +110,7 @@ class WeightGradients {
       }
     }
     const Index end = at.J * (team.member + 1) / team.members;
-    for (Index j = at.J * team.member / team.members; j < end; ++j) add_sums(now, computed, base, j, count);
+    for (Index j = at.J * team.member / team.members; j < end; ++j) add_sums(now, computed, j, count);
   }
 
   // The sums, turned back into torch's rows, this member's blocks of them.
@@ -219,7 +220,7 @@ class WeightGradients {
   }
 
   // The gradients of what is added or multiplied unit by unit: sums over the pairs of a chunk, in order.
-  void add_sums(const Chunk<Number>& now, const Computed<Number>& computed, Index base, Index j, Index count) const {
+  void add_sums(const Chunk<Number>& now, const Computed<Number>& computed, Index j, Index count) const {
     const Number* gradient = now.gates + j * chunk_pairs * at.width;
     const auto add = [&](Real* to, const auto& term) {
       Vec<Real> total = load(to);
@@ -234,10 +235,10 @@ class WeightGradients {
     for (int v = 0; v < at.blocks && cell.layer_norm; ++v) {
       const Index w = j * at.width + v * V;
       const auto d = [&](Index n) { return load(gradient + n * at.width + v * V); };
-      const Index where = (j * computed.pairs + base) * at.width + v * V;
       const auto times = [&](const Real* normed) {
-        return [d, normed, where, width = at.width](Index n, Vec<Real> total) {
-          return fma(d(n), load(normed + where + n * width), total);
+        const Real* of_block = normed + j * computed.pairs * at.width + v * V;
+        return [d, of_block, number = now.number, width = at.width](Index n, Vec<Real> total) {
+          return fma(d(n), load(of_block + number[n] * width), total);
         };
       };
       add(norm_ih + w, times(computed.normed_x));
@@ -245,18 +246,18 @@ class WeightGradients {
     }
     if (cell.layer_norm) {
       const auto du = [&](Index n) { return load(now.u + (j * chunk_pairs + n) * V); };
-      const Real* normed = computed.normed_c + (j * computed.pairs + base) * V;
+      const Real* normed = computed.normed_c + j * computed.pairs * V;
       add(bias_c + j * V, [&](Index n, Vec<Real> total) { return total + du(n); });
-      add(norm_c + j * V, [&](Index n, Vec<Real> total) { return fma(du(n), load(normed + n * V), total); });
+      add(norm_c + j * V, [&](Index n, Vec<Real> total) { return fma(du(n), load(normed + now.number[n] * V), total); });
     }
     if (!cell.peepholes) return;
-    const Real* cells = (computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + base) * V;
+    const Real* cells = (computed.fresh ? computed.fresh : computed.cells) + j * computed.pairs * V;
     for (int part = 0, slot = 0; part < 4; ++part) {
       if (part == 2) continue;
       Real* to = peephole + (j * 3 + slot++) * V;
       if (at.gate[part] < 0) continue;
       add(to, [&](Index n, Vec<Real> total) {
-        const Vec<Real> c = part == 3 ? load(cells + n * V) : load(now.c_before[n] + j * now.c_stride[n]);
+        const Vec<Real> c = part == 3 ? load(cells + now.number[n] * V) : load(now.c_before[n] + j * now.c_stride[n]);
         return fma(load(gradient + n * at.width + at.block[part] * V), c, total);
       });
     }

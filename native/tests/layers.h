@@ -348,7 +348,7 @@ All<foretell::Wide<Number>> run_forward(Layer<Number>& layer, const Crew& crew) 
     if (team.barrier) team.barrier->wait();
     run.forward(f, packed.data(), scratch, team);
   };
-  run_crew<foretell::Wide<Number>>(crew, run.forward_scratch(f), layer.name(), work);
+  run_crew<foretell::Wide<Number>>(crew, run.forward_scratch(f, {0, crew.members, nullptr, crew.split}), layer.name(), work);
   check(packed.is_intact() && layer.is_intact(), "forward writes within its outputs:", layer.name().c_str());
   return layer.outputs();
 }
@@ -358,7 +358,7 @@ template <class Number>
 All<foretell::Wide<Number>> run_backward(Layer<Number>& layer, const Crew& crew) {
   const foretell::Kernels<Number>& run = foretell::kernels<Number>();
   const foretell::Backward<Number>& b = layer.backward;
-  run_crew<foretell::Wide<Number>>(crew, run.backward_scratch(b), layer.name(),
+  run_crew<foretell::Wide<Number>>(crew, run.backward_scratch(b, {0, crew.members, nullptr, crew.split}), layer.name(),
                  [&](const foretell::Team& team, auto scratch) { run.backward(b, scratch, team); });
   check(layer.is_intact(), "backward writes within its outputs:", layer.name().c_str());
   return layer.gradients();

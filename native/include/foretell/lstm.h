@@ -160,9 +160,9 @@ struct Kernels {
   Index (*packed_size)(const Cell&);  // of the weights, ready for forward
   void (*pack)(const Cell&, const Parameters<const Real>&, Real* packed, const Team&);
   Index (*saved_size)(const Forward<Number>&);
-  ScratchSize (*forward_scratch)(const Forward<Number>&);
+  ScratchSize (*forward_scratch)(const Forward<Number>&, const Team&);
   void (*forward)(const Forward<Number>&, const Real* packed, Scratch<Real>, const Team&);
-  ScratchSize (*backward_scratch)(const Backward<Number>&);
+  ScratchSize (*backward_scratch)(const Backward<Number>&, const Team&);
   void (*backward)(const Backward<Number>&, Scratch<Real>, const Team&);
   const HeadKernels<Real>* head;      // not for BFloat16
   const EncodeKernels<Real>* encode;  // the same
