@@ -71,7 +71,7 @@ void set_control(unsigned long long) {}
 
 using Clock = std::chrono::steady_clock;
 
-// What a round takes: the median of some blocks of rounds, for who comes last hardly waits and the threads take turns in
+// What a round takes: the median of some blocks of rounds, for who comes last hardly waits, the threads take turns in
 // that, and reading the clock takes half of a round.  Where threads have to share one core, one block is enough.
 double time_meeting(int threads) {
   constexpr int blocks = 8, rounds = 8;

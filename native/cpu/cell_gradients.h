@@ -1,5 +1,5 @@
-// The gradients of a cell at a step: from those of its output and of the state after it to those of its gates and of the
-// state before it.  They are what PyTorch's autograd makes of src/foretell/lstm/definition.py.
+// The gradients of a cell at a step: from those of its output and of the state after it to those of its gates and of
+// the state before it.  They are what PyTorch's autograd makes of src/foretell/lstm/definition.py.
 #pragma once
 
 #include "activations.h"
@@ -217,8 +217,9 @@ class CellGradients : protected Run<Number> {
   const Index outputs;             // blocks of h
   Chunk<Number> chunks[2];
   Chunk<Number>* now = chunks;
-  Real *dh, *dc, *dgates_before;   // of the state that the step before left, [rows][outputs][V], [rows][J][V], [rows][nH]
-  Real *dout, *peephole;           // of o * tanh(c) where that is projected, [rows][J][V]; the weights, [J][i f o][V]
+  // Of the state that the step before left, [rows][outputs][V], [rows][J][V], [rows][nH]; of o * tanh(c) where that is
+  // projected, [rows][J][V]; the weights, [J][i f o][V].
+  Real *dh, *dc, *dgates_before, *dout, *peephole;
 };
 
 }  // namespace foretell::FORETELL_VARIANT

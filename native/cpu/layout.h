@@ -141,35 +141,52 @@ struct Span {
   Index steps() const { return to - from; }
 };
 
-// Which pairs are alive, where they lie in the caller's sequences, and how those of a span are numbered: step by step,
-// but where all rows have all steps, those of each group of neighbouring rows by themselves.  Members that write the
-// pairs of other rows then write far apart: a line that two cores write, or fetch because they write the next one, goes
-// to and fro between them.  Groups depend on the batch alone, lest sums in this order depend on the members.
+// Which pairs are alive, where they lie in the caller's sequences, and how those of a span are numbered: group by group
+// of rows, and within a group step by step.  Members with rows of their own then write far apart: a line that two cores
+// write, or fetch because they write the one before, goes to and fro between them.  A group's rows belong to one member
+// if the number of members is a power of 2; but groups depend on the batch alone, lest sums in this order depend on the
+// members.
 class Pairs {
  public:
-  Pairs(const Rows& rows, bool reverse) : rows_(rows), reverse_(reverse) {
-    constexpr Index most = 4, group_rows = 8;  // of groups, as a power of 2; of rows, where there are more than 2 groups
-    if (!is_even() || rows.batch < 2) return;
+  Pairs(const Rows& rows, bool reverse)
+      : is_even(rows.first[rows.time] == rows.time * rows.batch), rows_(rows), reverse_(reverse) {
+    constexpr Index group_rows = 8;    // at least, where there are more than two groups
+    const int most = is_even ? 4 : 1;  // doublings; of rows dealt in turn more would make short runs of their pairs
+    if (rows.batch < 2) return;
     for (doublings_ = 1; doublings_ < most && (group_rows << (doublings_ + 1)) <= rows.batch;) ++doublings_;
   }
 
-  Index groups() const { return Index(1) << doublings_; }
-  Index group_of(Index row) const { return ((row + 1) * groups() - 1) / rows_.batch; }
-  // The number of the first pair of a group at a step; the last group's at the end of the span is the count of all.
-  Index begin(const Span& span, Index t, Index group) const {
-    if (!doublings_) return rows_.first[t] - rows_.first[span.from];
-    const Index row = first_row(group);
-    return row * span.steps() + (t - span.from) * (first_row(group + 1) - row);
+  // What is to be counted once where rows differ in length, before pairs are numbered.
+  template <class Real>
+  void take(Parts<Real>& parts) {
+    counted_ = parts.template take_as<Index>(is_even ? 0 : (rows_.time + 1) * groups());
   }
-  Index number(const Span& span, Index t, Index row, Index group) const {
-    return begin(span, t, group) + row - first_row(group);
+  void count() {
+    if (is_even) return;
+    Index* now = counted_;
+    for (Index g = 0; g < groups(); ++g) now[g] = 0;
+    for (Index t = 0; t < rows_.time; ++t, now += groups()) {
+      const Index whole = alive(t) >> doublings_, rest = alive(t) & (groups() - 1);
+      for (Index g = 0; g < groups(); ++g) now[groups() + g] = now[g] + whole * g + smaller(rest, g);
+    }
+  }
+
+  Index groups() const { return Index(1) << doublings_; }
+  // The group of a row, and its place there.  As `Share` has it: neighbours, or rows dealt in turn.
+  Index group_of(Index row) const {
+    return is_even ? ((row + 1) * groups() - 1) / rows_.batch : row & (groups() - 1);
+  }
+  Index place_of(Index row) const { return is_even ? row - first_row(group_of(row)) : row >> doublings_; }
+  // The number of a group's first pair at a step; the last group's at the end of the span is the count of all.
+  Index begin(const Span& span, Index t, Index group) const {
+    const Index others = before(group, span.to) - before(group, span.from);
+    return others + before(group + 1, t) - before(group, t) - before(group + 1, span.from) + before(group, span.from);
   }
   Index alive(Index t) const { return t < 0 || t >= rows_.time ? 0 : rows_.first[t + 1] - rows_.first[t]; }
   Index caller(Index row) const { return rows_.order ? rows_.order[row] : row; }
   Index before(Index t) const { return reverse_ ? t + 1 : t - 1; }
   // Is this the first step that the row runs?
   bool begins(Index t, Index row) const { return reverse_ ? row >= alive(t + 1) : t == 0; }
-  bool is_even() const { return rows_.first[rows_.time] == rows_.time * rows_.batch; }
 
   // Does a new sequence begin for this row, as seen in the direction of the run?  A reset at t is a border between
   // t - 1 and t, which a reader from the end meets at t - 1.
@@ -184,12 +201,20 @@ class Pairs {
     return sequence.data + t * sequence.time + caller(row) * sequence.row;
   }
 
+  const bool is_even;  // have all rows all steps?
+
  private:
   Index first_row(Index group) const { return (rows_.batch * group) >> doublings_; }
+  // The pairs of the groups before this one at the steps before t.
+  Index before(Index group, Index t) const {
+    if (is_even) return first_row(group) * t;
+    return group == groups() ? rows_.first[t] : counted_[(t << doublings_) + group];
+  }
 
   const Rows& rows_;
   bool reverse_;
   int doublings_ = 0;  // of one group
+  Index* counted_ = nullptr;  // [T+1][groups], see `before`
 };
 
 // The part of the work that one member of a team does.

@@ -40,7 +40,7 @@ class Run {
   // In training what is computed lies in memory of the caller's, for all pairs; else in `scratch`, for a chunk of them.
   Run(const Forward<Number>& f, const Team& team, const Scratch<Real>& scratch)
       : f(f), cell(f.cell), at(f.cell), pairs(f.rows, f.reverse), team(team),
-        share(team, at.J, f.rows.batch, pairs.is_even()),
+        share(team, at.J, f.rows.batch, pairs.is_even),
         units{share.first_block * V, team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V),
               smaller(at.H, share.last_block * V)},
         whole{0, f.rows.time},
@@ -60,16 +60,23 @@ class Run {
     start_c = parts.take(f.reset ? at.J * share.most * V : 0);
   }
 
-  // Of this member alone: its rows' groups, and where h is given in another type than its products take, all of it.
+  // Of this member alone: how its rows are numbered, and where h is given in another type than its products take, all
+  // of it.
   void take_own_states(Parts<Real>& parts) {
+    if (f.saved) pairs.take(parts);
     groups = parts.template take_as<Index>(share.most);
+    places = parts.template take_as<Index>(share.most);
     constexpr bool differs = sizeof(Number) != sizeof(Real);
     initial_h = parts.template take_as<Number>(differs ? at.R * f.rows.batch : 0);
     start_h = parts.template take_as<Number>(differs && f.reset ? at.R * f.rows.batch : 0);
   }
 
-  void load_states() const {
-    for (Index n = 0; n < share.count; ++n) groups[n] = pairs.group_of(share.row(n));
+  void load_states() {
+    if (f.saved) pairs.count();
+    for (Index n = 0; n < share.count; ++n) {
+      groups[n] = pairs.group_of(share.row(n));
+      places[n] = pairs.place_of(share.row(n));
+    }
     to_blocks(f.initial.c, initial_c);
     if (f.reset) to_blocks(f.start.c, start_c);
     for (Index n = 0; n < share.count; ++n) {
@@ -80,7 +87,7 @@ class Run {
   }
 
   // The number of this member's n-th row at a step.
-  Index number(const Span& span, Index t, Index n) const { return pairs.number(span, t, share.row(n), groups[n]); }
+  Index number(const Span& span, Index t, Index n) const { return pairs.begin(span, t, groups[n]) + places[n]; }
 
   // This member's n-th row; `number`: of the pair in `computed`.
   RowAt<Number> row_at(Index t, Index n, Index number) const {
@@ -154,7 +161,7 @@ class Run {
   const Forward<Number>& f;
   const Cell& cell;
   const Layout<Number> at;
-  const Pairs pairs;
+  Pairs pairs;
   const Team& team;
   const Share share;
   const Units units;
@@ -162,7 +169,7 @@ class Run {
   const Computed<Number> computed;
   const Zoneout<Real> zoneout;
   Real *initial_c, *start_c;    // [J][rows][V]
-  Index* groups;                // [rows]
+  Index *groups, *places;       // [rows], see `Pairs`
   Number *initial_h, *start_h;  // [B][R], or null: as they are given
 
  private:

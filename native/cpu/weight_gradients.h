@@ -248,7 +248,8 @@ class WeightGradients {
       const auto du = [&](Index n) { return load(now.u + (j * chunk_pairs + n) * V); };
       const Real* normed = computed.normed_c + j * computed.pairs * V;
       add(bias_c + j * V, [&](Index n, Vec<Real> total) { return total + du(n); });
-      add(norm_c + j * V, [&](Index n, Vec<Real> total) { return fma(du(n), load(normed + now.number[n] * V), total); });
+      const auto c = [&](Index n) { return load(normed + now.number[n] * V); };
+      add(norm_c + j * V, [&](Index n, Vec<Real> total) { return fma(du(n), c(n), total); });
     }
     if (!cell.peepholes) return;
     const Real* cells = (computed.fresh ? computed.fresh : computed.cells) + j * computed.pairs * V;
