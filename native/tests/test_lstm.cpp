@@ -11,6 +11,7 @@ namespace {
 constexpr double near = 5e-8, far = 1e-3;
 
 int asked = 0;          // threads, by the last call of foretell::parallel
+bool refuses = false;   // does the system grant one thread alone?
 double meeting = near;  // seconds, whatever this machine needs
 
 }  // namespace
@@ -19,6 +20,7 @@ double meeting = near;  // seconds, whatever this machine needs
 extern "C" void __real__ZN8foretell8parallelEiNS_4WorkE(int threads, foretell::Work work);
 extern "C" void __wrap__ZN8foretell8parallelEiNS_4WorkE(int threads, foretell::Work work) {
   asked = threads;
+  if (refuses) threads = 1;
   __real__ZN8foretell8parallelEiNS_4WorkE(threads, work);
 }
 extern "C" double __wrap__ZN8foretell15meeting_secondsEi(int) { return meeting; }
@@ -152,7 +154,8 @@ auto run_all_ways(const Case& of) {
     check_same(run_forward(inference, crew), first.first, "inference gives the same:", of.name);
     fewer.want_gradients(false);
     run_forward(fewer, crew);
-    check_same(run_backward(fewer, crew), first.second, "backward for fewer gradients gives the same:", of.name);
+    check_same(run_backward(fewer, {1, Split::rows}), first.second,
+               "backward for fewer gradients, by another crew, gives the same:", of.name);
     spared.want_gradients();
     const Index features = of.problem.cell.inputs, begin = features / 4, end = begin + (features + 2) / 3;
     spared.backward.data_begin = begin;
@@ -226,6 +229,23 @@ void check_plans(const Sizes& sizes, const Chosen& chosen) {
   }
 }
 
+// A layer that was to be shared is run by one thread if the system grants no other.
+void refused_threads_leave_one() {
+  Random random(1);
+  const Case one = make_case(random, {20, 9, 5, 64}, {});
+  Layer<float> shared(one, true, false), alone(one, true, false);
+  for (Layer<float>* layer : {&shared, &alone}) {
+    layer->want_gradients();
+    refuses = layer == &alone;
+    foretell::forward(&layer->backward.forward, 1, 1, 2);
+    foretell::backward(&layer->backward, 1, 1, 2);
+    check(asked == (refuses ? 1 : 2), "one thread is asked for after two were refused");
+  }
+  refuses = false;
+  check_same(alone.outputs(), shared.outputs(), "one thread instead of two gives the same:", one.name);
+  check_same(alone.gradients(), shared.gradients(), "one thread instead of two gives the same:", one.name);
+}
+
 // Threads that need long to meet do not share the units of a row.
 void threads_far_apart_do_not_meet() {
   Random random(1);
@@ -295,6 +315,8 @@ int main(int count, char** arguments) {
   check_plans<double>({690, 9, 5, 16}, {"hidden mask", "lengths"});
   check_plans<float>({50, 1, 5, 256}, {"peepholes", "reset"});
   check_plans<double>({50, 1, 5, 256}, {});
+  check_plans<float>({9, 131, 5, 16}, {"hidden mask", "reset"});
+  refused_threads_leave_one();
   threads_far_apart_do_not_meet();
   // Three rows of few units: no layer is worth sharing, but the stack is worth threads; 600 steps of doubles take two
   // chunks in backward.
