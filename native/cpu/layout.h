@@ -150,9 +150,9 @@ class Pairs {
  public:
   Pairs(const Rows& rows, bool reverse)
       : is_even(rows.first[rows.time] == rows.time * rows.batch), rows_(rows), reverse_(reverse) {
-    constexpr Index group_rows = 8;    // at least, where there are more than two groups
+    constexpr Index group_rows = 8;    // at least, where there are more than two groups; fewer rows are one
     const int most = is_even ? 4 : 1;  // doublings; of rows dealt in turn more would make short runs of their pairs
-    if (rows.batch < 2) return;
+    if (rows.batch < group_rows) return;
     for (doublings_ = 1; doublings_ < most && (group_rows << (doublings_ + 1)) <= rows.batch;) ++doublings_;
   }
 
