@@ -27,7 +27,6 @@ class BackwardRun : CellGradients<Number> {
       : Base(b, team), depth(at.J * at.deep), data(b.data_end - b.data_begin), inputs(ceil_div(at.I - data, V)),
         seen_blocks(ceil_div(at.recurrent, V)), weights(cell, b.dweights, team, chunk_pairs) {
     Parts<Real> shared(scratch.shared), own(scratch.own), &of_rows = Base::of_rows(team, shared, own);
-    Base::take_states(of_rows);
     Base::take_cells(shared, of_rows);
     has_seen = f.hidden_mask || cell.gate_recurrence;
     dseen = of_rows.take(has_seen ? share.most * seen_blocks * V : 0);
@@ -68,7 +67,7 @@ class BackwardRun : CellGradients<Number> {
         if (b.dx.data) differentiate_inputs({first, first + steps});
         if (team.wave.own) team.wave.own->report(done + ran + steps);
       }
-      weights.add(*now, computed, pairs.begin(span, span.to, pairs.groups() - 1));
+      weights.add(*now, computed, pairs.all(span));
     }
     give_states();
     wait();
@@ -94,13 +93,13 @@ class BackwardRun : CellGradients<Number> {
     const Index who = by_rows ? member : 0, of = by_rows ? members : 1;
     using T = Transposed<Number>;
     const Parameters<const Real>& w = f.weights;
-    clear_padding(recurrent_t + from * V * depth, (to - from) * V * depth, who, of);
+    T::clear(recurrent_t + from * V * depth, (to - from) * V * depth, who, of);
     if (by_rows) wait();  // the padding is in the same lines
     const Index gates = at.gates * at.H;
     T::pack(at, w.weight_hh, at.R, at.R, 0, false, from, to, who, of, recurrent_t);
     if (cell.gate_recurrence) T::pack(at, w.weight_gate, gates, gates, at.seen_h, true, from, to, who, of, recurrent_t);
     if (b.dx.data) {
-      clear_padding(input_t, inputs * V * depth, member, members);
+      T::clear(input_t, inputs * V * depth, member, members);
       wait();
       const auto pack = [&](Index first, Index columns, Index at_column) {
         T::pack(at, w.weight_ih + first, at.I, columns, at_column, false, 0, inputs, member, members, input_t);
@@ -114,10 +113,6 @@ class BackwardRun : CellGradients<Number> {
       pack_vector(at, w.peephole, nullptr, true, peephole, blocks);
     }
     weights.clear();
-  }
-
-  static void clear_padding(Factor<Number>* memory, Index count, Index who, Index of) {
-    for (Index n = count * who / of; n < count * (who + 1) / of; ++n) memory[n] = Factor<Number>{};
   }
 
   void load_final() {
@@ -332,7 +327,7 @@ class BackwardRun : CellGradients<Number> {
 
   // At some steps of the chunk, of the pairs that fall to this member.
   void differentiate_inputs(const Span& steps) {
-    if (steps.steps() == span.steps()) return differentiate_inputs(0, pairs.begin(span, span.to, pairs.groups() - 1));
+    if (steps.steps() == span.steps()) return differentiate_inputs(0, pairs.all(span));
     for (Index group = 0; group < pairs.groups(); ++group) {
       differentiate_inputs(pairs.begin(span, steps.from, group), pairs.begin(span, steps.to, group));
     }

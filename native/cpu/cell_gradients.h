@@ -24,6 +24,7 @@ class CellGradients : protected Run<Number> {
 
   void take_cells(Parts<Real>& shared, Parts<Real>& of_rows) {
     const Index rows = share.most;
+    Base::take_states(of_rows);
     dh = of_rows.take(rows * outputs * V);
     dc = of_rows.take(rows * at.J * V);
     dgates_before = of_rows.take(cell.gate_recurrence ? rows * at.gates * at.H + V : 0);

@@ -177,11 +177,12 @@ class Pairs {
     return is_even ? ((row + 1) * groups() - 1) / rows_.batch : row & (groups() - 1);
   }
   Index place_of(Index row) const { return is_even ? row - first_row(group_of(row)) : row >> doublings_; }
-  // The number of a group's first pair at a step; the last group's at the end of the span is the count of all.
+  // The number of a group's first pair at a step.
   Index begin(const Span& span, Index t, Index group) const {
     const Index others = before(group, span.to) - before(group, span.from);
     return others + before(group + 1, t) - before(group, t) - before(group + 1, span.from) + before(group, span.from);
   }
+  Index all(const Span& span) const { return begin(span, span.to, groups() - 1); }
   Index alive(Index t) const { return t < 0 || t >= rows_.time ? 0 : rows_.first[t + 1] - rows_.first[t]; }
   Index caller(Index row) const { return rows_.order ? rows_.order[row] : row; }
   Index before(Index t) const { return reverse_ ? t + 1 : t - 1; }

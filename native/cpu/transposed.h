@@ -13,6 +13,11 @@ struct Transposed {
   using Real = Wide<Number>;
   static constexpr int V = lanes<Real>;
 
+  // A member's part of some panels to 0: padding stays so.
+  static void clear(Factor<Number>* panels, Index count, Index member, Index members) {
+    for (Index n = count * member / members; n < count * (member + 1) / members; ++n) panels[n] = Factor<Number>{};
+  }
+
   // The panels of blocks [from, to) of the columns of `rows`, GH of `row_size` each; in the panels they lie `at_column`
   // on.
   static void pack(const Layout<Number>& at, const Real* rows, Index row_size, Index columns, Index at_column,
