@@ -1,9 +1,8 @@
 """Competitors in turn, each in a process of its own, so that none's memory or threads serve or disturb another's.
 
 It matters: whether the C library keeps the pages of large tensors from call to call, or gives them back and has
-them cleared anew, depends on what else lies on its heap; torch.nn.LSTM then takes up to twice as long or more. Here
-it is told to keep them all, which is the best that each competitor can have, unless the library's own way is asked
-for.
+them cleared anew, depends on what else lies on its heap; torch.nn.LSTM may then take twice as long. Here it is told
+to keep them all, which is the best that each competitor can have, unless the library's own way is asked for.
 """
 
 import functools

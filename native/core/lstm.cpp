@@ -125,6 +125,7 @@ void run_as_member(const Backward<Number>& layer, Wide<Number>*, Scratch<Wide<Nu
   kernels<Number>().backward(layer, scratch, team);
 }
 
+// No if the system does not grant the threads of the plan; then nothing is done.
 template <class Number, template <class> class Pass>
 bool run_planned(const Pass<Number>* layer, int directions, const Plan& plan) {
   Division<Wide<Number>> parts;

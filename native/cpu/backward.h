@@ -148,7 +148,7 @@ class BackwardRun : CellGradients<Number> {
   void step(Index t) {
     const Index count = share.rows(pairs.alive(t));
     for (Index n = 0; n < count; ++n) {
-      rows[n] = Base::row_at(t, n, Base::number(Base::whole, t, n));
+      rows[n] = Base::row_at(t, n, Base::number(Base::all_steps, t, n));
       rows[n].place = Base::number(span, t, n);
       if (team.split == Split::rows || team.member == 0) note(rows[n]);
     }

@@ -68,7 +68,7 @@ class ForwardRun : Cells<Number> {
 
   // The place of this member's n-th row at a step in `computed`.
   Index number_of(Index t, Index n) const {
-    return f.saved ? Base::number(Base::whole, t, n) : (t - chunk_from) * share.most + n;
+    return f.saved ? Base::number(Base::all_steps, t, n) : (t - chunk_from) * share.most + n;
   }
 
   void load_gates() {

@@ -43,7 +43,7 @@ class Run {
         share(team, at.J, f.rows.batch, pairs.is_even),
         units{share.first_block * V, team.split == Split::rows ? at.R : smaller(at.R, share.last_block * V),
               smaller(at.H, share.last_block * V)},
-        whole{0, f.rows.time},
+        all_steps{0, f.rows.time},
         computed(cell, f.hidden_mask != nullptr, f.saved != nullptr,
                  f.saved ? f.rows.first[f.rows.time] : chunk_steps(f, team) * share.most,
                  f.saved ? f.saved : of_rows(team, scratch.shared, scratch.own)),
@@ -112,7 +112,7 @@ class Run {
       found.c_after = computed.cells + found.number * V;
       found.c_after_stride = computed.pairs * V;
       if (!resets && !begins) {
-        found.c_before = computed.cells + this->number(whole, before, n) * V;
+        found.c_before = computed.cells + this->number(all_steps, before, n) * V;
         found.c_stride = computed.pairs * V;
       }
     }
@@ -165,7 +165,7 @@ class Run {
   const Team& team;
   const Share share;
   const Units units;
-  const Span whole;
+  const Span all_steps;
   const Computed<Number> computed;
   const Zoneout<Real> zoneout;
   Real *initial_c, *start_c;    // [J][rows][V]

@@ -137,7 +137,8 @@ struct Team {
   Wave wave = {};
 };
 
-// Memory for a run, in numbers of type Real: what a team shares, and what each member has besides.
+// Memory for a run, in numbers of type Real: what a team shares, and what each member has besides, whichever of the
+// team it is.
 struct ScratchSize {
   Index shared, own;
 };

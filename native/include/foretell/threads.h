@@ -61,7 +61,7 @@ class Barrier {
   alignas(apart) std::atomic<unsigned> round_;
 };
 
-// Seconds that so many threads need to meet at a barrier, as it was lately: cores that share a cache need a sixth of
+// Seconds that so many threads need to meet at a barrier, as it was lately: cores that share a cache need a fifth of
 // what others do, and those of a virtual machine move.  Infinite if the system grants fewer threads.
 double meeting_seconds(int threads);
 
