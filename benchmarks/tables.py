@@ -17,7 +17,7 @@ LSTM_COLUMNS = {
     "train": ["train", "times", "best peer", "GF/s", "of sgemm"],
     "heap": ["its own heap", "times"],
     "infer": ["infer", "times", "best peer"],
-    "ragged": ["ragged", "times"],
+    "ragged": ["ragged training", "times"],
 }
 MEASURES = {"smape": "sMAPE", "theils_u": "Theil's U"}  # the others are written in capitals
 
@@ -137,8 +137,9 @@ FORECAST_ROWS = {
 
 
 def speed_lstm(entries: Mapping[str, Any]) -> str:
-    """The shapes, the variants and the single figures: a table for each of them that there is something of."""
-    found = [_lstm_shapes(entries), _lstm_variants(entries), _lstm_figures(entries)]
+    """Training, the rest about shapes, variants and single figures: a table for each that there is something of."""
+    found = [_lstm_shapes(entries, questions) for questions in (("train", "heap"), ("infer", "ragged"))]
+    found += [_lstm_variants(entries), _lstm_figures(entries)]
     missing = [
         f"{name} in {question} ({why})"
         for question, entry in entries.items()
@@ -148,9 +149,9 @@ def speed_lstm(entries: Mapping[str, Any]) -> str:
     return "\n\n".join([results.as_table(rows) for rows in found if len(rows) > 1] + notes)
 
 
-def _lstm_shapes(entries: Mapping[str, Any]) -> list[list[str]]:
-    """One row a shape: for training, inference and ragged training our time, and how many times the best peer's."""
-    there = {name: entries[name] for name in ("train", "heap", "infer", "ragged") if name in entries}
+def _lstm_shapes(entries: Mapping[str, Any], questions: tuple[str, ...]) -> list[list[str]]:
+    """One row a shape: for every question our time, and how many times the best peer's."""
+    there = {name: entries[name] for name in questions if name in entries}
     rows = [["T, B, I, H, layers"]]
     for name in there:
         rows[0] += LSTM_COLUMNS[name]
