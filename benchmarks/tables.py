@@ -137,7 +137,7 @@ FORECAST_ROWS = {
 
 
 def speed_lstm(entries: Mapping[str, Any]) -> str:
-    """Training, the rest about shapes, variants and single figures: a table for each that there is something of."""
+    """Training, inference and ragged rows, variants, single figures: a table for each that there is something of."""
     found = [_lstm_shapes(entries, questions) for questions in (("train", "heap"), ("infer", "ragged"))]
     found += [_lstm_variants(entries), _lstm_figures(entries)]
     missing = [

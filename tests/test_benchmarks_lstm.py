@@ -181,3 +181,14 @@ def test_the_table_says_what_was_measured():
         "80%",
     ]
     assert lines[-1] == "Not run: B in train (not installed)."
+
+
+def test_training_and_inference_have_tables_of_their_own():
+    row = {"ms": {"Foretell": 1.0, "A": 2.0}, "best_peer": "A", "ratio": 2.0, "gflops": 90.4, "share": 0.8}
+    entry = {"shapes": {"1,2,3,4,1": row}, "geometric_mean": 2.0, "minimum": 2.0}
+    shown = tables.speed_lstm(dict.fromkeys(("ragged", "infer", "heap", "train"), entry))
+    heads = [table.splitlines()[0].split("|")[1:-1] for table in shown.split("\n\n")]
+    assert [[cell.strip() for cell in head] for head in heads] == [
+        ["T, B, I, H, layers", "train", "times", "best peer", "GF/s", "of sgemm", "its own heap", "times"],
+        ["T, B, I, H, layers", "infer", "times", "best peer", "ragged training", "times"],
+    ]
