@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
+void bind_adamw(nanobind::module_& module);
 void bind_encode(nanobind::module_& module);
 void bind_lstm(nanobind::module_& module);
 void bind_memory(nanobind::module_& module);

@@ -20,4 +20,5 @@ NB_MODULE(_native, module) {
   bind_stepper(module);
   bind_head(module);
   bind_encode(module);
+  bind_adamw(module);
 }

@@ -1,5 +1,6 @@
 // The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this; one that has
 // kernels of bfloat16, and no others, defines FORETELL_BFLOAT16 too.
+#include "adamw.h"
 #include "backward.h"
 #include "encode.h"
 #include "forward.h"
@@ -9,7 +10,8 @@ namespace foretell::FORETELL_VARIANT {
 
 template <class Number>
 constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
-                                       const EncodeKernels<Wide<Number>>* encode) {
+                                       const EncodeKernels<Wide<Number>>* encode,
+                                       const AdamWKernels<Wide<Number>>* adamw) {
   using Real = Wide<Number>;
   return {
       lanes<Real>,
@@ -29,17 +31,20 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
       },
       head,
       encode,
+      adamw,
   };
 }
 
 #if defined(FORETELL_BFLOAT16)
 extern const Kernels<BFloat16> bfloat16_kernels;
-const Kernels<BFloat16> bfloat16_kernels = make_kernels<BFloat16>(nullptr, nullptr);
+const Kernels<BFloat16> bfloat16_kernels = make_kernels<BFloat16>(nullptr, nullptr, nullptr);
 #else
 extern const Kernels<float> float_kernels;
 extern const Kernels<double> double_kernels;
-const Kernels<float> float_kernels = make_kernels<float>(&head_kernels<float>, &encode_kernels<float>);
-const Kernels<double> double_kernels = make_kernels<double>(&head_kernels<double>, &encode_kernels<double>);
+const Kernels<float> float_kernels =
+    make_kernels<float>(&head_kernels<float>, &encode_kernels<float>, &adamw_kernels<float>);
+const Kernels<double> double_kernels =
+    make_kernels<double>(&head_kernels<double>, &encode_kernels<double>, &adamw_kernels<double>);
 #endif
 
 }  // namespace foretell::FORETELL_VARIANT

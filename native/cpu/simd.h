@@ -147,6 +147,20 @@ inline V at_least(V a, V limit) {
 #endif
 }
 
+template <class V>
+inline V square_root(V a) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a[0]) == 4) return (V)_mm512_maskz_sqrt_ps(0xffff, (__m512)a);
+  else return (V)_mm512_maskz_sqrt_pd(0xff, (__m512d)a);
+#else
+  for (int lane = 0; lane < int(sizeof(V) / sizeof(a[0])); ++lane) {
+    if constexpr (sizeof(a[0]) == 4) a[lane] = __builtin_sqrtf(a[lane]);
+    else a[lane] = __builtin_sqrt(a[lane]);
+  }
+  return a;
+#endif
+}
+
 // 1 / a for a >= 1, to about an ulp.
 template <class V>
 inline V reciprocal(V a) {

@@ -9,6 +9,7 @@ from torch import nn
 
 from foretell.training.checkpoint import Checkpoint
 from foretell.training.loop import Plan, one_cycle, own_randomness, own_threads, train
+from foretell.training.optimizer import Group
 
 CHUNKS, T, B = 3, 5, 2
 
@@ -56,8 +57,8 @@ class Waves:
 
     def parameter_groups(self):
         return [
-            {"params": list(self.network.lstm.parameters()), "weight_decay": 0.1},
-            {"params": list(self.network.out.parameters()), "weight_decay": 0.0, "rate": 0.5},
+            Group(list(self.network.lstm.parameters()), weight_decay=0.1),
+            Group(list(self.network.out.parameters()), rate=0.5),
         ]
 
 

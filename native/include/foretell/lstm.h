@@ -151,6 +151,8 @@ template <class Real>
 struct HeadKernels;  // foretell/head.h
 template <class Real>
 struct EncodeKernels;  // foretell/encode.h
+template <class Real>
+struct AdamWKernels;  // foretell/adamw.h
 
 // The kernels of one instruction set.  Buffers are aligned to 64 bytes, and their sizes are in numbers of type Real.
 template <class Number>
@@ -167,6 +169,7 @@ struct Kernels {
   void (*backward)(const Backward<Number>&, Scratch<Real>, const Team&);
   const HeadKernels<Real>* head;      // not for BFloat16
   const EncodeKernels<Real>* encode;  // the same
+  const AdamWKernels<Real>* adamw;    // the same
 };
 
 // The kernels of the active instruction set.  For BFloat16 there are some if `multiplies_bfloat16`.

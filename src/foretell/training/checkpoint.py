@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
 from foretell.errors import InputError
 from foretell.store import below, write_atomic
+from foretell.training.optimizer import AdamW
 
 
 class Checkpoint:
@@ -25,20 +26,19 @@ class Checkpoint:
         network: nn.Module,
         average: nn.Module,
         best: Mapping[str, Tensor],
-        optimizer: optim.Optimizer,
+        optimizer: AdamW,
         counters: Mapping[str, Any],
     ) -> None:
         """Tensors and counters of the end of an epoch, in one atomic write."""
         tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-        for place, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"moment.{place}.{name}": tensor for name, tensor in moments.items()}
+        tensors |= {"moment.first": optimizer.first, "moment.second": optimizer.second}
         own = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         write_atomic(self.path, save(own, {"counters": json.dumps(counters)}))
 
     def load(
-        self, network: nn.Module, average: nn.Module, optimizer: optim.Optimizer
+        self, network: nn.Module, average: nn.Module, optimizer: AdamW
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Put network, average and optimizer back; returns the best average and the counters, None without a file."""
         if not self.path.is_file():
@@ -46,15 +46,15 @@ class Checkpoint:
         data = self.path.read_bytes()
         try:
             tensors = load(data)
-        except SafetensorError:
-            raise InputError(f"{self.path}: the checkpoint is damaged; remove it to train from the start.") from None
+            moments = tensors["moment.first"], tensors["moment.second"]
+        except (SafetensorError, KeyError):
+            raise InputError(
+                f"{self.path}: the checkpoint is damaged, or of another version; remove it to train from the start."
+            ) from None
         network.load_state_dict(below(tensors, "network."))
         average.load_state_dict(below(tensors, "average."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in below(tensors, "moment.").items():
-            place, key = name.split(".")
-            state.setdefault(int(place), {})[key] = tensor
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        for kept, moment in zip((optimizer.first, optimizer.second), moments, strict=True):
+            kept.copy_(moment)
         return below(tensors, "best."), json.loads(_metadata(data)["counters"])
 
 

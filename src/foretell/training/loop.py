@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foretell.training.checkpoint import Checkpoint
-from foretell.training.flat import FlatWeights
+from foretell.training.optimizer import AdamW, Group
 
 WARM_UP = 0.15  # share of the steps over which the learning rate rises
 AVERAGED = 0.1  # share of the steps that the running average of the weights reaches back
@@ -29,8 +29,8 @@ class Task(Protocol):
     def validate(self, network: Any) -> float:
         """The validation loss of a network of the task's kind."""
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """AdamW's groups; a group's `rate` multiplies the learning rate."""
+    def parameter_groups(self) -> list[Group]:
+        """All parameters that are to learn."""
 
 
 @dataclass(frozen=True)
@@ -70,31 +70,29 @@ def train(
     The network is left at the best validation score that the running average of its weights reached (Polyak &
     Juditsky 1992): the average is far less noisy than any step, and cannot leave a good start at once.
     """
-    groups = task.parameter_groups()
-    rates = [group.pop("rate", 1.0) for group in groups]
-    flat = FlatWeights(network, groups)
-    optimizer = torch.optim.AdamW(flat.groups(groups), lr=plan.learning_rate, fused=True)
-    average = flat.average
+    share = 1 / (1 + AVERAGED * plan.steps * plan.epochs)
+    optimizer = AdamW(network, task.parameter_groups(), plan.clip_norm, share)
+    average = optimizer.flat.average
     resumed = checkpoint.load(network, average, optimizer) if checkpoint else None
     if resumed:
         best, counters = resumed
-        curve, step = [Epoch(**line) for line in counters["curve"]], counters["step"]
+        curve, optimizer.steps = [Epoch(**line) for line in counters["curve"]], counters["step"]
     else:
-        best, curve, step = _copy(average), [Epoch(0, math.nan, _score(task, average, plan), 0.0)], 0
+        best, curve = _copy(average), [Epoch(0, math.nan, _score(task, average, plan), 0.0)]
     for number in range(len(curve), plan.epochs + 1):
         started = time.perf_counter()
-        loss, step = _epoch(network, task, plan, optimizer, flat, rates, number, step)
+        loss = _epoch(network, task, plan, optimizer, number)
         score = _score(task, average, plan)
         if _is_best(score, curve):
             best = _copy(average)
         curve.append(Epoch(number, loss, score, time.perf_counter() - started))
         if checkpoint:
-            counters = {"curve": [asdict(line) for line in curve], "step": step}
+            counters = {"curve": [asdict(line) for line in curve], "step": optimizer.steps}
             checkpoint.save(network, average, best, optimizer, counters)
         if progress:
             progress(curve[-1], plan)
     network.load_state_dict(best)
-    flat.release()
+    optimizer.flat.release()
     network.eval()
     return curve
 
@@ -110,36 +108,20 @@ def _score(task: Task, average: nn.Module, plan: Plan) -> float:
         return task.validate(average)
 
 
-def _epoch(
-    network: nn.Module,
-    task: Task,
-    plan: Plan,
-    optimizer: torch.optim.Optimizer,
-    flat: FlatWeights,
-    rates: list[float],
-    number: int,
-    step: int,
-) -> tuple[float, int]:
-    """One pass over the data; returns its mean loss and the count of steps so far."""
+def _epoch(network: nn.Module, task: Task, plan: Plan, optimizer: AdamW, number: int) -> float:
+    """One pass over the data; returns its mean loss."""
     network.train()
     losses: list[Tensor] = []
     carried = None
-    share = 1 / (1 + AVERAGED * plan.steps * plan.epochs)
     with own_randomness(plan.seed, number), own_threads(plan.threads):
         for batch in task.batches(number):
-            rate = plan.learning_rate * one_cycle(step / max(1, plan.steps * plan.epochs))
-            for group, factor in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-            flat.gradients.zero_()
+            rate = plan.learning_rate * one_cycle(optimizer.steps / max(1, plan.steps * plan.epochs))
             loss, carried = task.loss(batch, carried)
             torch.autograd.backward(loss)
-            flat.clip(plan.clip_norm)
-            optimizer.step()
-            flat.add_to_average(share)
+            optimizer.step(rate)
             losses.append(loss.detach())
-            step += 1
     network.eval()
-    return (torch.stack(losses).mean().item() if losses else math.nan), step
+    return torch.stack(losses).mean().item() if losses else math.nan
 
 
 def one_cycle(progress: float) -> float:

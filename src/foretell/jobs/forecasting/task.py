@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from foretell.jobs.forecasting.dataset import Dataset
 from foretell.networks.forecast import ForecastNetwork, State, Steps
 from foretell.networks.goal import Goal
 from foretell.training.lanes import chunks, count_chunks
+from foretell.training.optimizer import Group, decay_matrices
 
 Parts = TypeVar("Parts", Steps, Goal)
 
@@ -59,15 +60,11 @@ class ForecastTask:
     def steps_an_epoch(self) -> int:
         return count_chunks(self.lengths, self.lanes, self.time)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[Group]:
         """The skip stays near its solution: slower, and not drawn to zero."""
         skip = [*self.network.skip.parameters(), *self.network.skip_beside.parameters()]
         others = [p for name, p in self.network.named_parameters() if not name.startswith("skip")]
-        return [
-            {"params": [p for p in others if p.dim() > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
-            {"params": skip, "weight_decay": 0.0, "rate": SKIP_RATE},
-        ]
+        return [*decay_matrices(others, self.weight_decay), Group(skip, rate=SKIP_RATE)]
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """In the order of the chunks, gathered many at once: one alone costs more in calls than in numbers."""

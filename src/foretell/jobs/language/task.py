@@ -1,7 +1,6 @@
 """Language modelling as the training loop sees it: windows of side-by-side stretches, cross-entropy out."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from foretell.jobs.language.corpus import Corpus
 from foretell.jobs.language.scoring import log_probabilities
 from foretell.jobs.language.settings import Settings
 from foretell.networks.language import LanguageNetwork, State, detached, penalties
+from foretell.training.optimizer import Group, decay_matrices
 
 FEWEST_WINDOWS = 8  # an epoch of fewer is cut into fewer lanes
 MOST_VALIDATION = 100_000  # tokens that one validation reads
@@ -37,13 +37,8 @@ class TextTask:
     def steps_an_epoch(self) -> int:
         return -(-(self.length - 1) // self.steps)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices decay, biases do not; a weight that two layers share is there once."""
-        parameters = list(self.network.parameters())
-        return [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+    def parameter_groups(self) -> list[Group]:
+        return decay_matrices(self.network.parameters(), self.settings.weight_decay)
 
     def batches(self, epoch: int) -> Iterator[Window]:
         generator, start = np.random.default_rng((self.settings.seed, epoch)), self.network.config.start

@@ -16,6 +16,7 @@ from foretell.jobs.recommending.splits import Cases, Split, cases
 from foretell.networks.recommend import RecommendNetwork
 from foretell.sequences.buckets import bucket_batches
 from foretell.sequences.events import Events
+from foretell.training.optimizer import Group, decay_matrices
 
 BATCHES = 128  # an epoch, about, where the data are enough for them
 BATCH = (32, 1024)  # least and most events of a batch
@@ -48,13 +49,8 @@ class RecommendTask:
     def steps_an_epoch(self) -> int:
         return len(list(self._groups(0)[2]))
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Biases are not drawn to zero."""
-        parameters = list(self.network.parameters())
-        return [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+    def parameter_groups(self) -> list[Group]:
+        return decay_matrices(self.network.parameters(), self.settings.weight_decay)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         first, lengths, groups = self._groups(epoch)

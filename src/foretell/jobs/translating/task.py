@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from foretell.jobs.translating.model import Ids, source_batch, target_batch
 from foretell.networks.translate import TranslateNetwork
 from foretell.sequences.buckets import bucket_batches
+from foretell.training.optimizer import Group, decay_matrices
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,8 @@ class TranslateTask:
         self.tokens, self.smoothing, self.weight_decay, self.seed = tokens, smoothing, weight_decay, seed
         self.steps_an_epoch = sum(1 for _ in train.batches(tokens, None))
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Biases are not drawn to zero."""
-        parameters = list(self.network.parameters())
-        return [
-            {"params": [one for one in parameters if one.dim() > 1], "weight_decay": self.weight_decay},
-            {"params": [one for one in parameters if one.dim() <= 1], "weight_decay": 0.0},
-        ]
+    def parameter_groups(self) -> list[Group]:
+        return decay_matrices(self.network.parameters(), self.weight_decay)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         return self.train.batches(self.tokens, np.random.default_rng((self.seed, epoch)))
