@@ -21,4 +21,5 @@ NB_MODULE(_native, module) {
   bind_head(module);
   bind_encode(module);
   bind_adamw(module);
+  bind_gather(module);
 }

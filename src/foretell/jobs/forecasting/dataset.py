@@ -1,6 +1,7 @@
 """A panel as tensors, from which any batch of steps and their targets is gathered at a cost of its own size."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foretell.jobs.forecasting.covariates import scaled_numbers, static_numbers
+from foretell.jobs.forecasting.gather import Lanes, Part, gather
 from foretell.jobs.forecasting.settings import Fitted
 from foretell.jobs.forecasting.tracks import LINEAR_LIMIT, Tracks
 from foretell.networks.forecast import Steps
@@ -49,29 +51,43 @@ class Dataset:
         return len(self.values) * self.series
 
     def steps(self, tracks: Tensor, first: Tensor, time: int) -> Steps:
-        """Steps first..first+time-1 of each track, [B]; before a series stands its first row, after it its last.
-
-        Tracks and first rows [N,B] make N batches at once, one behind the other in every part.
-        """
-        target, series = tracks // self.series, tracks % self.series
-        span = torch.arange(1 - self.context, time + self.horizon)[:, None]
-        rows = self._rows(series, first.unsqueeze(-2) + span)  # [..,L-1+T+H,B]
-        past = self.context - 1
-        flat = rows[..., : past + time, :] + (target * self.values.shape[1]).unsqueeze(-2)
-        here, now, ahead = flat[..., past:, :], rows[..., past : past + time, :], rows[..., past:, :]
-        values, calendar = self.values.take(flat), _lines(self.calendar, now)
-        waves = (calendar * self.reach.take(here).unsqueeze(-1)).clamp_(-LINEAR_LIMIT, LINEAR_LIMIT)
+        """Steps first..first+time-1 of each track, [B]; before a series stands its first row, after it its last."""
+        lanes, lead = self._lanes(tracks, first), 1 - self.context
+        values, gap, spread = (torch.empty(steps, len(tracks)) for steps in (time - lead, time, time))
+        linear = torch.empty(time, len(tracks), self.linear.shape[2] + self.calendar.shape[1])
+        own, waves = torch.split(linear, [self.linear.shape[2], self.calendar.shape[1]], dim=-1)
+        shared = [
+            (table, table.new_empty(ahead, len(tracks), table.shape[1]))
+            for table, ahead in (
+                (self.calendar, time),
+                (self.past, time),
+                (self.past_codes, time),
+                (self.known, time + self.horizon),
+                (self.known_codes, time + self.horizon),
+            )
+        ]
+        gather(
+            lanes,
+            _of_tracks(self.values, values, lead),
+            _of_tracks(self.gap, gap),
+            _of_tracks(self.spread, spread),
+            Part(self.linear.flatten(0, 1), own, of_tracks=True),
+            Part(self.calendar, waves, factor=self.reach.flatten(), limit=LINEAR_LIMIT),
+            *(Part(table, to) for table, to in shared),
+        )
+        calendar, past, past_codes, known, known_codes = (to for _, to in shared)
+        series = tracks % self.series
         return Steps(
-            values=values.mT,
-            gap=self.gap.take(here),
-            level=values[..., past:, :],
-            spread=self.spread.take(here),
-            linear=torch.cat([_lines(self.linear.flatten(0, 1), here), waves], dim=-1),
+            values=values.T,
+            gap=gap,
+            level=values[-lead:],
+            spread=spread,
+            linear=linear,
             calendar=calendar,
-            past=_lines(self.past, now),
-            past_codes=_lines(self.past_codes, now),
-            known=_lines(self.known, ahead),
-            known_codes=_lines(self.known_codes, ahead),
+            past=past,
+            past_codes=past_codes,
+            known=known,
+            known_codes=known_codes,
             static=self.static[series],
             static_codes=self.static_codes[series],
             track=self.identity[tracks],
@@ -80,29 +96,37 @@ class Dataset:
     def goal(self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor) -> Goal:
         """What lies ahead of those steps; not learned from: steps from `last` on, rows from `stop` on, and gaps.
 
-        Nor are steps without a usable scale. All but `time` [B], or [N,B] as for `steps`.
+        Nor are steps without a usable scale. All but `time` [B].
         """
-        target, series = tracks // self.series, tracks % self.series
-        rows = first.unsqueeze(-2) + torch.arange(time + self.horizon)[:, None]  # [..,T+H,B]
-        inside = (rows < stop.unsqueeze(-2), rows[..., :time, :] < last.unsqueeze(-2))
-        flat = self._rows(series, rows) + (target * self.values.shape[1]).unsqueeze(-2)
-        here = flat[..., :time, :]
-        return Goal(
-            values=self.values.take(flat),
-            known=self.observed.take(flat) * inside[0],
-            learn=self.usable.take(here) * inside[1],
-            spread=self.spread.take(here),
+        sizes = (time + self.horizon, time + self.horizon, time, time)
+        values, known, learn, spread = (torch.empty(steps, len(tracks)) for steps in sizes)
+        gather(
+            self._lanes(tracks, first),
+            _of_tracks(self.values, values),
+            _of_tracks(self.observed, known, until=stop),
+            _of_tracks(self.usable, learn, until=last),
+            _of_tracks(self.spread, spread),
         )
+        return Goal(values, known, learn, spread)
 
-    def _rows(self, series: Tensor, rows: Tensor) -> Tensor:
-        """Rows [..,T,B] of series [..,B], the nearest of its own for one before or after it."""
-        begin, end = self.offsets[series], self.offsets[series + 1]
-        return rows.clamp(begin.unsqueeze(-2), end.unsqueeze(-2) - 1)
+    def _lanes(self, tracks: Tensor, first: Tensor) -> Lanes:
+        return Lanes(first, *(of_tracks[tracks] for of_tracks in self._bounds))
+
+    @cached_property
+    def _bounds(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The first row of each track, that after its last, and where the rows of its target begin, [R].
+
+        There is a row to read for a series without any too.
+        """
+        targets, rows = self.values.shape
+        begin = self.offsets[:-1].clamp(max=rows - 1)
+        end = torch.maximum(self.offsets[1:], begin + 1)
+        return begin.repeat(targets), end.repeat(targets), torch.arange(targets).repeat_interleave(self.series) * rows
 
 
-def _lines(table: Tensor, rows: Tensor) -> Tensor:
-    """[N,F] at rows [..,T,B] -> [..,T,B,F], four times as fast as indexing."""
-    return table.index_select(0, rows.flatten()).view(*rows.shape, table.shape[1])
+def _of_tracks(table: Tensor, to: Tensor, lead: int = 0, until: Tensor | None = None) -> Part:
+    """A number [C,N] of each row of every target, to [T,B]."""
+    return Part(table.view(-1, 1), to.unsqueeze(-1), lead, of_tracks=True, until=until)
 
 
 def make_dataset(

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,13 +15,10 @@ from foretell.networks.goal import Goal
 from foretell.training.lanes import chunks, count_chunks
 from foretell.training.optimizer import Group, decay_matrices
 
-Parts = TypeVar("Parts", Steps, Goal)
-
 STRANGER = 0.5  # share of tracks trained without their identity: a new series has none, an old one may not need it
 WARM_UP = 256  # steps that bring a fresh state up to the validation rows
 VALIDATION_STEPS = 200_000  # about the most that one validation reads
 TRACKS_AT_ONCE = 64
-GATHERED = 1 << 17  # rows, about, that are gathered from the data at once
 MANY_CHUNKS = 150  # an epoch of more is cut into fewer, longer ones
 SKIP_RATE = 0.3  # the linear skip starts at its solution and need not move far
 
@@ -67,18 +63,12 @@ class ForecastTask:
         return [*decay_matrices(others, self.weight_decay), Group(skip, rate=SKIP_RATE)]
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """In the order of the chunks, gathered many at once: one alone costs more in calls than in numbers."""
         found = chunks(self.lengths, self.lanes, self.time, np.random.default_rng((self.seed, epoch)))
-        at_once = max(1, GATHERED // (self.lanes * (self.data.context + self.time + self.data.horizon)))
-        for begin in range(0, len(found.sequence), at_once):
-            part = slice(begin, begin + at_once)
-            sequence = found.sequence[part]
-            tracks, start, stop = map(torch.from_numpy, (sequence, self.start[sequence], self.train[sequence]))
-            first, last = (start + torch.from_numpy(rows[part]) for rows in (found.first, found.last))
-            steps = self.data.steps(tracks, first, self.time)
+        start = self.start[found.sequence]
+        numbers = (found.sequence, start + found.first, start + found.last, self.train[found.sequence], found.fresh)
+        for tracks, first, last, stop, fresh in zip(*map(torch.from_numpy, numbers), strict=True):
             goal = self.data.goal(tracks, first, last, self.time, stop)
-            for number, fresh in enumerate(torch.from_numpy(found.fresh[part])):
-                yield Batch(_pick(steps, number), _pick(goal, number), fresh)
+            yield Batch(self.data.steps(tracks, first, self.time), goal, fresh)
 
     def loss(self, batch: Batch, carried: State | None) -> tuple[Tensor, State]:
         """Mean pinball loss of a chunk; the state is carried over where the segment goes on."""
@@ -113,11 +103,6 @@ class ForecastTask:
         goal = self.data.goal(tracks, first, stop, time, stop)
         began = torch.from_numpy(self.train[tracks.numpy()] - 1)
         return replace(goal, learn=goal.learn * (first + torch.arange(time)[:, None] >= began))
-
-
-def _pick(parts: Parts, number: int) -> Parts:
-    """One batch of many."""
-    return type(parts)(**{name: part[number] for name, part in vars(parts).items()})
 
 
 def batch_shape(lengths: NDArray[np.int64]) -> tuple[int, int]:

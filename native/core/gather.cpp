@@ -1,0 +1,92 @@
+// Copies rows, a stretch of steps at a time: what the lanes read next lies in the cache beside what they have read.
+#include "foretell/gather.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "deal.h"
+
+namespace foretell {
+namespace {
+
+constexpr Index stretch = 16;         // steps
+constexpr Index too_few = 64 * 1024;  // bytes to copy for which a second thread is not worth its start
+
+// Calls each(row in the table, row of the track, to) for the steps [begin, end) of every lane, whose rows lie side by
+// side.
+template <class Function>
+void for_rows(const Gathered& part, const Lanes& lanes, Index begin, Index end, const Function& each) {
+  for (Index b = 0; b < lanes.count; ++b) {
+    // By value, for the compiler cannot know that what is written is none of them.
+    const Index track = lanes.track[b], least = lanes.begin[b], most = lanes.end[b] - 1, step = part.step;
+    const Index base = part.of_tracks ? track : 0, last = lanes.first[b] + part.lead + end;
+    std::byte* to = part.to + begin * step + b * part.lane;
+    for (Index at = last - (end - begin); at < last; ++at, to += step) {
+      const Index row = std::max(least, std::min(at, most));
+      each(row + base, row + track, to);
+    }
+  }
+}
+
+void multiply(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
+  const Index features = part.width / Index(sizeof(float));
+  const auto* table = reinterpret_cast<const float*>(part.table);
+  const float *factors = part.factor, limit = part.limit;
+  for_rows(part, lanes, begin, end, [=](Index row, Index of_track, std::byte* to) {
+    const float* from = table + row * features;
+    auto* product = reinterpret_cast<float*>(to);
+    const float factor = factors[of_track];
+    for (Index f = 0; f < features; ++f) {
+      const float value = from[f] * factor;
+      product[f] = value < -limit ? -limit : value > limit ? limit : value;
+    }
+  });
+}
+
+// Rows of a width that the compiler knows, or of any.
+template <Index known>
+void copy(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
+  const Index width = known ? known : part.width;
+  const std::byte* table = part.table;
+  for_rows(part, lanes, begin, end, [=](Index row, Index, std::byte* to) {
+    std::memcpy(to, table + row * width, std::size_t(width));
+  });
+}
+
+void clear(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
+  for (Index b = 0; b < lanes.count; ++b) {
+    for (Index t = std::max(begin, part.until[b] - lanes.first[b] - part.lead); t < end; ++t) {
+      std::memset(part.to + t * part.step + b * part.lane, 0, std::size_t(part.width));
+    }
+  }
+}
+
+void gather_steps(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
+  if (part.factor) return multiply(part, lanes, begin, end);
+  const bool is_number = part.width == Index(sizeof(float));
+  (is_number ? &copy<sizeof(float)> : &copy<0>)(part, lanes, begin, end);
+  if (part.until) clear(part, lanes, begin, end);
+}
+
+}  // namespace
+
+void gather(const Gathered* parts, int count, const Lanes& lanes, int threads) {
+  struct Piece {
+    const Gathered* part;
+    Index begin, end;
+  };
+  std::vector<Piece> pieces;
+  Index bytes = 0;
+  for (const Gathered* part = parts; part < parts + count; ++part) {
+    if (part->width == 0) continue;
+    bytes += part->time * lanes.count * part->width;
+    for (Index t = 0; t < part->time; t += stretch) pieces.push_back({part, t, std::min(t + stretch, part->time)});
+  }
+  const auto most = std::max<Index>(Index(pieces.size()), 1);
+  deal(Index(pieces.size()), bytes < too_few ? 1 : int(std::clamp<Index>(threads, 1, most)), [&](Index n, int) {
+    gather_steps(*pieces[n].part, lanes, pieces[n].begin, pieces[n].end);
+  });
+}
+
+}  // namespace foretell
