@@ -25,8 +25,9 @@ def whole_series(task):
     for track, (start, length, stop) in enumerate(zip(task.start, task.lengths, task.train, strict=True)):
         tracks, first = torch.tensor([track]), torch.tensor([int(start)])
         length = int(length)
-        quantiles, _ = task.network(task.data.steps(tracks, first, length))
-        target, mask = task.data.goal(tracks, first, first + length, length, torch.tensor([int(stop)])).scaled()
+        steps, goal = task.data.steps_and_goal(tracks, first, first + length, length, torch.tensor([int(stop)]))
+        quantiles, _ = task.network(steps)
+        target, mask = goal.scaled()
         loss, known = pinball(quantiles, target, mask, task.probabilities)
         total, count = total + loss.item(), count + known.item()
     return total, count
@@ -58,7 +59,7 @@ def test_no_target_of_a_training_row_lies_in_the_validation_rows(task):
     """Targets are in units of their step; the mask alone says which are learned from."""
     train = torch.from_numpy(task.train)
     tracks = torch.arange(len(train))
-    _, mask = task.data.goal(tracks, train - 6, train, 6, train).scaled()
+    _, mask = task.data.steps_and_goal(tracks, train - 6, train, 6, train)[1].scaled()
     horizon = task.data.horizon
     for step in range(6):
         for ahead in range(1, horizon + 1):
@@ -69,7 +70,7 @@ def test_no_target_of_a_training_row_lies_in_the_validation_rows(task):
 def test_validation_targets_are_the_validation_rows_alone(task):
     seen = 0
     for tracks, first, time in task.validation_blocks():
-        _, mask = task.validation_goal(tracks, first, time).scaled()
+        _, mask = task.validation_batch(tracks, first, time)[1].scaled()
         for lane, track in enumerate(tracks.tolist()):
             for step, ahead in mask[:, lane].nonzero().tolist():
                 row = int(first[lane]) + step + ahead + 1

@@ -52,8 +52,26 @@ class Dataset:
 
     def steps(self, tracks: Tensor, first: Tensor, time: int) -> Steps:
         """Steps first..first+time-1 of each track, [B]; before a series stands its first row, after it its last."""
-        lanes, lead = self._lanes(tracks, first), 1 - self.context
-        values, gap, spread = (torch.empty(steps, len(tracks)) for steps in (time - lead, time, time))
+        return self._steps(tracks, first, time, torch.empty(self.context - 1 + time, len(tracks)))
+
+    def steps_and_goal(
+        self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor
+    ) -> tuple[Steps, Goal]:
+        """The same, and what lies ahead; not learned from: steps from `last` on, rows from `stop` on, and gaps.
+
+        Nor are steps without a usable scale. All but `time` [B].
+        """
+        past = self.context - 1
+        sizes = (past + time + self.horizon, time + self.horizon, time)
+        values, known, learn = (torch.empty(size, len(tracks)) for size in sizes)
+        masks = _of_tracks(self.observed, known, until=stop), _of_tracks(self.usable, learn, until=last)
+        steps = self._steps(tracks, first, time, values, *masks)
+        return steps, Goal(values[past:], known, learn, steps.spread)
+
+    def _steps(self, tracks: Tensor, first: Tensor, time: int, values: Tensor, *beside: Part) -> Steps:
+        """Fills `values` [L-1+T..,B] from L - 1 rows before the steps on, and parts of other use beside it."""
+        past, series = self.context - 1, tracks % self.series
+        gap, spread = torch.empty(time, len(tracks)), torch.empty(time, len(tracks))
         linear = torch.empty(time, len(tracks), self.linear.shape[2] + self.calendar.shape[1])
         own, waves = torch.split(linear, [self.linear.shape[2], self.calendar.shape[1]], dim=-1)
         shared = [
@@ -67,50 +85,31 @@ class Dataset:
             )
         ]
         gather(
-            lanes,
-            _of_tracks(self.values, values, lead),
+            Lanes(first, *(bound.index_select(0, tracks) for bound in self._bounds)),
+            _of_tracks(self.values, values, lead=-past),
             _of_tracks(self.gap, gap),
             _of_tracks(self.spread, spread),
             Part(self.linear.flatten(0, 1), own, of_tracks=True),
             Part(self.calendar, waves, factor=self.reach.flatten(), limit=LINEAR_LIMIT),
             *(Part(table, to) for table, to in shared),
+            *beside,
         )
-        calendar, past, past_codes, known, known_codes = (to for _, to in shared)
-        series = tracks % self.series
+        calendar, past_numbers, past_codes, known, known_codes = (to for _, to in shared)
         return Steps(
-            values=values.T,
+            values=values[: past + time].T,
             gap=gap,
-            level=values[-lead:],
+            level=values[past : past + time],
             spread=spread,
             linear=linear,
             calendar=calendar,
-            past=past,
+            past=past_numbers,
             past_codes=past_codes,
             known=known,
             known_codes=known_codes,
-            static=self.static[series],
-            static_codes=self.static_codes[series],
-            track=self.identity[tracks],
+            static=self.static.index_select(0, series),
+            static_codes=self.static_codes.index_select(0, series),
+            track=self.identity.index_select(0, tracks),
         )
-
-    def goal(self, tracks: Tensor, first: Tensor, last: Tensor, time: int, stop: Tensor) -> Goal:
-        """What lies ahead of those steps; not learned from: steps from `last` on, rows from `stop` on, and gaps.
-
-        Nor are steps without a usable scale. All but `time` [B].
-        """
-        sizes = (time + self.horizon, time + self.horizon, time, time)
-        values, known, learn, spread = (torch.empty(steps, len(tracks)) for steps in sizes)
-        gather(
-            self._lanes(tracks, first),
-            _of_tracks(self.values, values),
-            _of_tracks(self.observed, known, until=stop),
-            _of_tracks(self.usable, learn, until=last),
-            _of_tracks(self.spread, spread),
-        )
-        return Goal(values, known, learn, spread)
-
-    def _lanes(self, tracks: Tensor, first: Tensor) -> Lanes:
-        return Lanes(first, *(of_tracks[tracks] for of_tracks in self._bounds))
 
     @cached_property
     def _bounds(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -116,8 +116,7 @@ def _loss(model: Model, data: Dataset, lstm: bool = True) -> float:
     tracks = torch.argsort(lengths, descending=True, stable=True)[:SAMPLE]
     time = min(int(lengths[tracks].max()), ORIGINS + WARM_UP)
     stop = data.offsets[tracks % data.series + 1]
-    steps = data.steps(tracks, stop - time, time)
-    goal = data.goal(tracks, stop - time, stop, time, stop)
+    steps, goal = data.steps_and_goal(tracks, stop - time, stop, time, stop)
     began = torch.maximum(data.offsets[tracks % data.series], stop - ORIGINS)
     goal = replace(goal, learn=goal.learn * (stop - time + torch.arange(time)[:, None] >= began))
     hidden = [network.read(steps)[0] for network in model.networks]

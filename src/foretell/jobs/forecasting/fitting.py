@@ -204,9 +204,9 @@ def _calibrate(networks: list[ForecastNetwork], task: ForecastTask, settings: Se
     middle = len(settings.quantiles) // 2
     scores: list[Tensor] = []
     for tracks, first, time in task.validation_blocks():
-        steps = task.data.steps(tracks, first, time)
+        steps, goal = task.validation_batch(tracks, first, time)
         quantiles = torch.stack([network(steps)[0] for network in networks]).mean(0)
-        target, mask = task.validation_goal(tracks, first, time).scaled()
+        target, mask = goal.scaled()
         outside = [
             torch.maximum(quantiles[..., middle - 1 - level] - target, target - quantiles[..., middle + 1 + level])
             for level in range(len(settings.levels))

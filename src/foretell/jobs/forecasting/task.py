@@ -67,15 +67,14 @@ class ForecastTask:
         start = self.start[found.sequence]
         numbers = (found.sequence, start + found.first, start + found.last, self.train[found.sequence], found.fresh)
         for tracks, first, last, stop, fresh in zip(*map(torch.from_numpy, numbers), strict=True):
-            goal = self.data.goal(tracks, first, last, self.time, stop)
-            yield Batch(self.data.steps(tracks, first, self.time), goal, fresh)
+            yield Batch(*self.data.steps_and_goal(tracks, first, last, self.time, stop), fresh)
 
     def loss(self, batch: Batch, carried: State | None) -> tuple[Tensor, State]:
         """Mean pinball loss of a chunk; the state is carried over where the segment goes on."""
         if carried is not None:
-            keep = (~batch.fresh).to(carried[0].dtype)[:, None]
-            carried = (carried[0] * keep, carried[1] * keep)
-        if self.network.training:
+            fresh = batch.fresh[:, None]
+            carried = (carried[0].masked_fill(fresh, 0), carried[1].masked_fill(fresh, 0))
+        if self.network.training and self.network.identity is not None:
             batch.steps.track.mul_(torch.rand(len(batch.fresh)) >= STRANGER)
         loss, _, state = self.network.loss(batch.steps, batch.goal, self.probabilities, carried)
         return loss, (state[0].detach(), state[1].detach())
@@ -84,8 +83,7 @@ class ForecastTask:
     def validate(self, network: ForecastNetwork) -> float:
         total, count = 0.0, 0.0
         for tracks, first, time in self.validation_blocks():
-            goal = self.validation_goal(tracks, first, time)
-            loss, known, _ = network.loss(self.data.steps(tracks, first, time), goal, self.probabilities)
+            loss, known, _ = network.loss(*self.validation_batch(tracks, first, time), self.probabilities)
             total, count = total + loss.item() * known.item(), count + known.item()
         return total / count if count else math.nan
 
@@ -97,12 +95,12 @@ class ForecastTask:
             time = int((self.stop - self.train)[tracks].max()) + WARM_UP
             yield torch.from_numpy(tracks), torch.from_numpy(self.stop[tracks] - time), time
 
-    def validation_goal(self, tracks: Tensor, first: Tensor, time: int) -> Goal:
-        """The goal of a validation block: origins from the last training row on."""
+    def validation_batch(self, tracks: Tensor, first: Tensor, time: int) -> tuple[Steps, Goal]:
+        """A validation block: its goal are origins from the last training row on."""
         stop = torch.from_numpy(self.stop[tracks.numpy()])
-        goal = self.data.goal(tracks, first, stop, time, stop)
+        steps, goal = self.data.steps_and_goal(tracks, first, stop, time, stop)
         began = torch.from_numpy(self.train[tracks.numpy()] - 1)
-        return replace(goal, learn=goal.learn * (first + torch.arange(time)[:, None] >= began))
+        return steps, replace(goal, learn=goal.learn * (first + torch.arange(time)[:, None] >= began))
 
 
 def batch_shape(lengths: NDArray[np.int64]) -> tuple[int, int]:
