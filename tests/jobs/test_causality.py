@@ -33,14 +33,14 @@ def scaled(model, table):
     return data, past
 
 
-@pytest.mark.parametrize("name", ["values", "observed", "gap", "spread", "usable", "linear"])
+@pytest.mark.parametrize("name", ["values", "observed", "own", "spread", "usable", "reach"])
 @pytest.mark.parametrize("by", [40.0, 1e9])
 def test_scaled_targets_know_nothing_of_the_future(rich, table, name, by):
     data, past = scaled(rich, table)
     other, _ = scaled(rich, lift(table, ("y1", "y2"), CUT, by))
     assert 0 < past.sum() < len(past)
     assert torch.equal(getattr(data, name)[:, past], getattr(other, name)[:, past])
-    assert name in ("observed", "gap", "usable") or not torch.equal(getattr(data, name), getattr(other, name))
+    assert name in ("observed", "usable") or not torch.equal(getattr(data, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("name", ["past", "past_codes", "known", "known_codes"])

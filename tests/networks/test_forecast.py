@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from foretell.networks.forecast import ForecastConfig, ForecastNetwork, KnownAhead, Steps, window_of
+from foretell.networks.forecast import ForecastConfig, ForecastNetwork, KnownAhead, Steps, data_of, window_of
 from foretell.networks.goal import Goal
 from foretell.networks.quantiles import pinball
 
@@ -45,11 +45,13 @@ def make_steps(config: ForecastConfig, time: int = T, seed: int = 0) -> Steps:
     h = config.horizon
     return Steps(
         values=numbers(B, config.context - 1 + time),
-        gap=torch.randint(0, 4, (time, B), generator=g).float(),
         level=numbers(time, B),
         spread=numbers(time, B).exp(),
-        linear=numbers(time, B, config.linear),
-        calendar=numbers(time, B, config.calendar),
+        data=data_of(
+            torch.randint(0, 4, (time, B), generator=g).float(),
+            numbers(time, B, config.linear),
+            numbers(time, B, config.calendar),
+        ),
         past=numbers(time, B, 2 * config.past),
         past_codes=codes((time, B), config.past_categories),
         known=numbers(time + h, B, 2 * config.known),
@@ -88,7 +90,7 @@ def test_a_fresh_network_answers_with_the_linear_skip_exactly():
     quantiles, _ = network(steps)
     windows = torch.stack([steps.values[:, t : t + L] for t in range(T)])
     scaled = ((windows - steps.level[..., None]) / steps.spread[..., None]).clamp(-10, 10)
-    straight = scaled @ network.skip.weight.T + steps.linear @ network.skip_beside.weight.T + network.skip.bias
+    straight = scaled @ network.skip.weight.T + steps.data[..., 2:5] @ network.skip_beside.weight.T + network.skip.bias
     torch.testing.assert_close(quantiles[..., Q // 2], straight)
 
 
@@ -141,10 +143,7 @@ def test_two_halves_with_the_state_between_make_the_whole():
     cut = 3
 
     def part(a: int, b: int) -> Steps:
-        by_step = {
-            name: getattr(whole, name)[a:b]
-            for name in ("gap", "level", "spread", "linear", "calendar", "past", "past_codes")
-        }
+        by_step = {name: getattr(whole, name)[a:b] for name in ("level", "spread", "data", "past", "past_codes")}
         ahead = {name: getattr(whole, name)[a : b + H] for name in ("known", "known_codes")}
         return replace(whole, values=whole.values[:, a : b + L - 1], **by_step, **ahead)
 
@@ -162,7 +161,22 @@ def test_every_input_is_read(name):
     assert not torch.equal(network(steps)[0], network(replace(steps, **{name: other}))[0])
 
 
-@pytest.mark.parametrize("name", ["linear", "calendar", "past", "gap", "level"])
+@pytest.mark.parametrize("place", range(2 + BASE["linear"] + BASE["calendar"]))
+def test_every_column_of_the_data_is_read(place):
+    network = make_network()
+    steps = make_steps(network.config)
+    data = steps.data.clone()
+    data[..., place] += 1.0
+    assert not torch.equal(network(steps)[0], network(replace(steps, data=data))[0])
+
+
+def test_a_gap_is_read_as_its_logarithm_and_as_a_mask():
+    gap, linear, calendar = torch.tensor([[0.0, 3.0]]), torch.tensor([[[5.0], [6.0]]]), torch.tensor([[[7.0], [8.0]]])
+    expected = torch.tensor([[[0.0, 1.0, 5.0, 7.0], [1.3862944, 0.0, 6.0, 8.0]]])
+    torch.testing.assert_close(data_of(gap, linear, calendar), expected)
+
+
+@pytest.mark.parametrize("name", ["data", "past", "level"])
 def test_no_answer_depends_on_a_later_step(name):
     network = make_network()
     steps = make_steps(network.config)

@@ -52,11 +52,9 @@ class Steps:
     """T steps of B rows: what the network reads. Numeric covariates come scaled, missing ones as 0 with mask 0."""
 
     values: Tensor  # [B, L-1+T]  transformed and gap-filled, not yet scaled
-    gap: Tensor  # [T,B]  rows since the last observation; 0: this row has one
     level: Tensor  # [T,B]
     spread: Tensor  # [T,B]
-    linear: Tensor  # [T,B,E]
-    calendar: Tensor  # [T,B,F]
+    data: Tensor  # [T,B,2+E+F]  what a row gives without being asked, see `data_of`
     past: Tensor  # [T,B,2P]  values, then masks
     past_codes: Tensor  # [T,B,P']
     known: Tensor  # [T+H,B,2K]  at the steps and the H after them
@@ -107,7 +105,7 @@ class ForecastNetwork(nn.Module):
         beside = None
         if self.ahead is not None:
             beside = self.ahead(hidden, known, self.config.horizon).permute(2, 0, 1).flatten(1)
-        skips = ((self.skip.weight, window), (self.skip_beside.weight, Inputs(steps.linear.flatten(0, 1).T)))
+        skips = ((self.skip.weight, window), (self.skip_beside.weight, Inputs(self._linear(steps))))
         bias = self.head.bias + functional.pad(self.skip.bias, (0, len(self.head.bias) - self.config.horizon))
         dropout = make_dropout(self.config.dropout) if self.training else None
         head = Head(self.head.weight, bias, skips, beside)
@@ -132,7 +130,11 @@ class ForecastNetwork(nn.Module):
     def _straight(self, steps: Steps, window: Inputs) -> Tensor:
         """The linear skip to the medians, [H,T*B]."""
         seen = torch.addmm(self.skip.bias.unsqueeze(1), self.skip.weight, window.scaled())
-        return torch.addmm(seen, self.skip_beside.weight, steps.linear.flatten(0, 1).T)
+        return torch.addmm(seen, self.skip_beside.weight, self._linear(steps))
+
+    def _linear(self, steps: Steps) -> Tensor:
+        """[E,T*B]."""
+        return steps.data[..., 2 : 2 + self.config.linear].flatten(0, 1).T
 
     def _known(self, steps: Steps) -> Tensor:
         return _join([steps.known], self.known_embeddings, steps.known_codes)
@@ -146,15 +148,13 @@ class ForecastNetwork(nn.Module):
     def _inputs(self, steps: Steps, window: Inputs, known: Tensor) -> Tensor:
         time = len(steps.level)
         parts = [
-            torch.log1p(steps.gap).unsqueeze(-1),
-            (steps.gap == 0).unsqueeze(-1),
-            steps.linear,
-            steps.calendar,
+            steps.data,
             _join([steps.past], self.past_embeddings, steps.past_codes),
             known[:time],
             self._static(steps).expand(time, -1, -1),
         ]
-        return encode(window, self.encode.weight, self.encode.bias, *parts)
+        present = [part for part in parts if part.shape[-1]]
+        return encode(window, self.encode.weight, self.encode.bias, *present)
 
     def _static(self, steps: Steps) -> Tensor:
         parts = [steps.static]
@@ -189,6 +189,15 @@ class KnownAhead(nn.Module):
         return torch.as_tensor(self.out(mixed)).squeeze(-1)
 
 
+def data_of(gap: Tensor, linear: Tensor, calendar: Tensor) -> Tensor:
+    """What a step gives the LSTM as it is, side by side.
+
+    `gap` [...] are the rows since the last observation, 0 if this row has one; read as its logarithm and as a mask.
+    linear [...,E], calendar [...,F].
+    """
+    return torch.cat([torch.log1p(gap).unsqueeze(-1), (gap == 0).unsqueeze(-1), linear, calendar], dim=-1)
+
+
 def window_of(steps: Steps) -> Inputs:
     """The last L values of every step in the scale of that step, [L,T*B]."""
     return Inputs(slide(steps.values.T, len(steps.level)), steps.level.flatten(), steps.spread.flatten())
@@ -207,5 +216,5 @@ def _width(sizes: tuple[int, ...]) -> int:
 
 
 def _join(parts: list[Tensor], embeddings: nn.ModuleList, codes: Tensor) -> Tensor:
-    embedded = [embedding(codes[..., number]) for number, embedding in enumerate(embeddings)]
-    return torch.cat([*parts, *embedded], dim=-1)
+    parts += [embedding(codes[..., number]) for number, embedding in enumerate(embeddings)]
+    return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]

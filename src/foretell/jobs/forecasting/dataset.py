@@ -12,7 +12,7 @@ from foretell.jobs.forecasting.covariates import scaled_numbers, static_numbers
 from foretell.jobs.forecasting.gather import Lanes, Part, gather
 from foretell.jobs.forecasting.settings import Fitted
 from foretell.jobs.forecasting.tracks import LINEAR_LIMIT, Tracks
-from foretell.networks.forecast import Steps
+from foretell.networks.forecast import Steps, data_of
 from foretell.networks.goal import Goal
 from foretell.sequences.panel import Panel
 
@@ -28,10 +28,9 @@ class Dataset:
     offsets: Tensor  # [S+1]
     values: Tensor  # [C,N]
     observed: Tensor  # [C,N] as 0 and 1
-    gap: Tensor  # [C,N]
     spread: Tensor  # [C,N]
     usable: Tensor  # [C,N] as 0 and 1: steps with a scale worth the name
-    linear: Tensor  # [C,N,2]
+    own: Tensor  # [C,N,4]  `data_of` each row without what the calendar adds
     reach: Tensor  # [C,N]
     calendar: Tensor  # [N,F]
     past: Tensor  # [N,2P]
@@ -70,14 +69,13 @@ class Dataset:
 
     def _steps(self, tracks: Tensor, first: Tensor, time: int, values: Tensor, *beside: Part) -> Steps:
         """Fills `values` [L-1+T..,B] from L - 1 rows before the steps on, and parts of other use beside it."""
-        past, series = self.context - 1, tracks % self.series
-        gap, spread = torch.empty(time, len(tracks)), torch.empty(time, len(tracks))
-        linear = torch.empty(time, len(tracks), self.linear.shape[2] + self.calendar.shape[1])
-        own, waves = torch.split(linear, [self.linear.shape[2], self.calendar.shape[1]], dim=-1)
+        past, series, spread = self.context - 1, tracks % self.series, torch.empty(time, len(tracks))
+        widths = [self.own.shape[2], self.calendar.shape[1], self.calendar.shape[1]]
+        data = torch.empty(time, len(tracks), sum(widths))
+        own, waves, calendar = torch.split(data, widths, dim=-1)
         shared = [
             (table, table.new_empty(ahead, len(tracks), table.shape[1]))
             for table, ahead in (
-                (self.calendar, time),
                 (self.past, time),
                 (self.past_codes, time),
                 (self.known, time + self.horizon),
@@ -87,21 +85,19 @@ class Dataset:
         gather(
             Lanes(first, *(bound.index_select(0, tracks) for bound in self._bounds)),
             _of_tracks(self.values, values, lead=-past),
-            _of_tracks(self.gap, gap),
             _of_tracks(self.spread, spread),
-            Part(self.linear.flatten(0, 1), own, of_tracks=True),
+            Part(self.own.flatten(0, 1), own, of_tracks=True),
             Part(self.calendar, waves, factor=self.reach.flatten(), limit=LINEAR_LIMIT),
+            Part(self.calendar, calendar),
             *(Part(table, to) for table, to in shared),
             *beside,
         )
-        calendar, past_numbers, past_codes, known, known_codes = (to for _, to in shared)
+        past_numbers, past_codes, known, known_codes = (to for _, to in shared)
         return Steps(
             values=values[: past + time].T,
-            gap=gap,
             level=values[past : past + time],
             spread=spread,
-            linear=linear,
-            calendar=calendar,
+            data=data,
             past=past_numbers,
             past_codes=past_codes,
             known=known,
@@ -136,6 +132,7 @@ def make_dataset(
     identity: NDArray[np.int64],
 ) -> Dataset:
     """Tensors of a panel that has been scaled; `identity` [R] as the network was trained with."""
+    no_calendar = np.zeros((*tracks.gap.shape, 0), np.float32)
     static = static_numbers(panel.static, np.array(fitted.static_mean), np.array(fitted.static_deviation))
     return Dataset(
         context=fitted.scaling.context,
@@ -143,10 +140,9 @@ def make_dataset(
         offsets=torch.from_numpy(panel.offsets),
         values=torch.from_numpy(tracks.values),
         observed=torch.from_numpy(tracks.observed.astype(np.float32)),
-        gap=torch.from_numpy(tracks.gap),
         spread=torch.from_numpy(tracks.spread),
         usable=torch.from_numpy(tracks.usable.astype(np.float32)),
-        linear=torch.from_numpy(tracks.linear),
+        own=data_of(*map(torch.from_numpy, (tracks.gap, tracks.linear, no_calendar))),
         reach=torch.from_numpy(tracks.reach),
         calendar=torch.from_numpy(tracks.calendar),
         past=torch.from_numpy(scaled_numbers(panel.past.numbers, panel)),

@@ -91,9 +91,9 @@ def _hidden(model: Model, data: Dataset) -> dict[str, Dataset]:
     """Copies of the data in which one input each says nothing."""
     schema, hidden = model.schema, {}
     if data.calendar.shape[1]:
-        silent = data.linear.clone()
-        silent[..., 1:] = 0.0
-        hidden["calendar"] = replace(data, calendar=torch.zeros_like(data.calendar), linear=silent)
+        silent = data.own.clone()
+        silent[..., 3:] = 0.0
+        hidden["calendar"] = replace(data, calendar=torch.zeros_like(data.calendar), own=silent)
     for role in ("past", "known", "static"):
         numeric, categorical = schema.numeric(role), schema.categorical(role)
         for place, name in enumerate(numeric):

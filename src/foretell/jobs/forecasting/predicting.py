@@ -10,7 +10,7 @@ from foretell.jobs.forecasting.calendars import calendar_at
 from foretell.jobs.forecasting.covariates import ahead_numbers
 from foretell.jobs.forecasting.model import Memory, Model
 from foretell.jobs.forecasting.tracks import inverse, linear_inputs, spread_of
-from foretell.networks.forecast import Steps
+from foretell.networks.forecast import Steps, data_of
 from foretell.sequences import Covariates, Frequency, Panel
 
 Floats = NDArray[np.float64]
@@ -69,11 +69,8 @@ def present(model: Model, memory: Memory, known: Covariates | None = None) -> St
     ahead, codes = _ahead(model, memory, known)
     arrays = {
         "values": memory.window,
-        "gap": memory.gap[None],
         "level": level[None],
         "spread": spread[None],
-        "linear": linear[None],
-        "calendar": by_track[None],
         "past": memory.past[over][None],
         "past_codes": memory.past_codes[over][None],
         "known": ahead[:, over],
@@ -82,7 +79,9 @@ def present(model: Model, memory: Memory, known: Covariates | None = None) -> St
         "static_codes": memory.static_codes[over],
         "track": memory.identity,
     }
-    return Steps(**{name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()})
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
+    data = data_of(*(torch.from_numpy(part[None]) for part in (memory.gap, linear, by_track)))
+    return Steps(data=data, **tensors)
 
 
 def calendar_rows(model: Model, memory: Memory, series: int, positions: NDArray[np.int64]) -> NDArray[np.float32]:
