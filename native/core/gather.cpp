@@ -10,7 +10,7 @@
 namespace foretell {
 namespace {
 
-constexpr Index stretch = 16;         // steps
+constexpr Index stretch = 64;          // steps
 constexpr Index too_few = 64 * 1024;  // bytes to copy for which a second thread is not worth its start
 
 // Calls each(row in the table, row of the track, to) for the steps [begin, end) of every lane, whose rows lie side by
@@ -29,6 +29,12 @@ void for_rows(const Gathered& part, const Lanes& lanes, Index begin, Index end, 
   }
 }
 
+// A NaN stays one.
+float bounded(float value, float limit) {
+  const float from_above = limit < value ? limit : value;
+  return -limit > from_above ? -limit : from_above;
+}
+
 void multiply(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
   const Index features = part.width / Index(sizeof(float));
   const auto* table = reinterpret_cast<const float*>(part.table);
@@ -37,20 +43,18 @@ void multiply(const Gathered& part, const Lanes& lanes, Index begin, Index end) 
     const float* from = table + row * features;
     auto* product = reinterpret_cast<float*>(to);
     const float factor = factors[of_track];
-    for (Index f = 0; f < features; ++f) {
-      const float value = from[f] * factor;
-      product[f] = value < -limit ? -limit : value > limit ? limit : value;
-    }
+    for (Index f = 0; f < features; ++f) product[f] = bounded(from[f] * factor, limit);
   });
 }
 
-// Rows of a width that the compiler knows, or of any.
-template <Index known>
+// Rows of whole pieces, whose size the compiler knows: rows are short, and a call for each would cost more than they do.
+template <Index piece>
 void copy(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
-  const Index width = known ? known : part.width;
+  const Index width = part.width;
   const std::byte* table = part.table;
   for_rows(part, lanes, begin, end, [=](Index row, Index, std::byte* to) {
-    std::memcpy(to, table + row * width, std::size_t(width));
+    const std::byte* from = table + row * width;
+    for (Index at = 0; at < width; at += piece) std::memcpy(to + at, from + at, piece);
   });
 }
 
@@ -64,8 +68,7 @@ void clear(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
 
 void gather_steps(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
   if (part.factor) return multiply(part, lanes, begin, end);
-  const bool is_number = part.width == Index(sizeof(float));
-  (is_number ? &copy<sizeof(float)> : &copy<0>)(part, lanes, begin, end);
+  (part.width % 16 == 0 ? &copy<16> : &copy<4>)(part, lanes, begin, end);
   if (part.until) clear(part, lanes, begin, end);
 }
 

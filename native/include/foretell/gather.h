@@ -20,7 +20,7 @@ struct Lanes {
 // What to read and where to write it.
 struct Gathered {
   const std::byte* table = nullptr;  // [N,F]
-  Index width = 0;                   // bytes of a row
+  Index width = 0;                   // bytes of a row, a multiple of four
   bool of_tracks = false;
   const float* factor = nullptr;     // [N], of tracks: floats are multiplied by that of their row; or null
   float limit = 0;                   // and then at most so far away from 0
