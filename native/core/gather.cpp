@@ -10,7 +10,7 @@
 namespace foretell {
 namespace {
 
-constexpr Index stretch = 64;          // steps
+constexpr Index stretch = 64;         // steps
 constexpr Index too_few = 64 * 1024;  // bytes to copy for which a second thread is not worth its start
 
 // Calls each(row in the table, row of the track, to) for the steps [begin, end) of every lane, whose rows lie side by
@@ -58,6 +58,7 @@ void copy(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
   });
 }
 
+// Zeros where nothing is to be read any more.
 void clear(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
   for (Index b = 0; b < lanes.count; ++b) {
     for (Index t = std::max(begin, part.until[b] - lanes.first[b] - part.lead); t < end; ++t) {
@@ -67,8 +68,8 @@ void clear(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
 }
 
 void gather_steps(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
-  if (part.factor) return multiply(part, lanes, begin, end);
-  (part.width % 16 == 0 ? &copy<16> : &copy<4>)(part, lanes, begin, end);
+  const auto fill = part.factor ? &multiply : part.width % 16 == 0 ? &copy<16> : &copy<4>;
+  fill(part, lanes, begin, end);
   if (part.until) clear(part, lanes, begin, end);
 }
 

@@ -65,6 +65,7 @@ def test_every_kind_of_part(drawn, time, lead):
         Part(numbers, torch.empty(*size, 1), lead, of_tracks=True, until=until),
         Part(wide, beside[..., 1:6], lead),
         Part(wide, torch.empty(*size, 5), factor=factor.flatten(), limit=0.5),
+        Part(wide, torch.empty(*size, 5), until=until, factor=factor.flatten(), limit=0.5),
         Part(codes, torch.empty(*size, 3, dtype=torch.int64), until=until),
         Part(torch.empty(ROWS, 0), torch.empty(*size, 0)),
     ]

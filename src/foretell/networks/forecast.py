@@ -54,7 +54,7 @@ class Steps:
     values: Tensor  # [B, L-1+T]  transformed and gap-filled, not yet scaled
     level: Tensor  # [T,B]
     spread: Tensor  # [T,B]
-    data: Tensor  # [T,B,2+E+F]  what a row gives without being asked, see `data_of`
+    data: Tensor  # [T,B,2+E+F]  what is known of every row: see `data_of`
     past: Tensor  # [T,B,2P]  values, then masks
     past_codes: Tensor  # [T,B,P']
     known: Tensor  # [T+H,B,2K]  at the steps and the H after them

@@ -68,7 +68,7 @@ class Dataset:
         return steps, Goal(values[past:], known, learn, steps.spread)
 
     def _steps(self, tracks: Tensor, first: Tensor, time: int, values: Tensor, *beside: Part) -> Steps:
-        """Fills `values` [L-1+T..,B] from L - 1 rows before the steps on, and parts of other use beside it."""
+        """Fills `values`, [L-1+T,B] or longer, from L - 1 rows before the steps on; `beside` is gathered with it."""
         past, series, spread = self.context - 1, tracks % self.series, torch.empty(time, len(tracks))
         widths = [self.own.shape[2], self.calendar.shape[1], self.calendar.shape[1]]
         data = torch.empty(time, len(tracks), sum(widths))
