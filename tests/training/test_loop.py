@@ -5,8 +5,10 @@ from dataclasses import fields
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
+from foretell.errors import InputError
 from foretell.training.checkpoint import Checkpoint
 from foretell.training.loop import Plan, one_cycle, own_randomness, own_threads, train
 from foretell.training.optimizer import Group
@@ -320,3 +322,13 @@ def test_a_checkpoint_is_one_file_and_leaves_no_other(tmp_path):
     network = NextValue()
     train(network, Waves(network), plan(), Checkpoint(tmp_path / "run.safetensors"))
     assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_a_checkpoint_without_what_the_optimizer_knows_is_an_input_error(tmp_path):
+    path = tmp_path / "run.safetensors"
+    path.write_bytes(save({f"network.{name}": part for name, part in NextValue().state_dict().items()}))
+    network = NextValue()
+    before = {name: part.clone() for name, part in network.state_dict().items()}
+    with pytest.raises(InputError, match="of another version"):
+        train(network, Waves(network), plan(), Checkpoint(path))
+    assert same(network.state_dict(), before)
