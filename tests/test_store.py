@@ -96,12 +96,13 @@ def test_settings_changed_by_hand(folder):
     refused(folder, SETTINGS, "changed by hand")
 
 
-def test_a_newer_format_is_told_before_its_checksum(folder):
+@pytest.mark.parametrize(("away", "said"), [(1, ("a newer version", "upgrade")), (-1, ("an older version", "train"))])
+def test_another_format_is_told_before_its_checksum(folder, away, said):
     path = folder / SETTINGS
     content = json.loads(path.read_text())
-    content["format"] = FORMAT + 1
+    content["format"] = FORMAT + away
     path.write_text(json.dumps(content))
-    refused(folder, "newer version", "upgrade")
+    refused(folder, *said)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b'{"format": "1"}', b"\xff\xfe", b"null"])

@@ -13,8 +13,8 @@ from foretell.errors import InputError
 if TYPE_CHECKING:  # reading a folder's settings needs no tensors
     from torch import Tensor
 
-FORMAT = 1
-"""The version of the folder's layout. A reader refuses a newer one."""
+FORMAT = 2
+"""The version of the folder's layout and of the weights' names. A reader refuses any other."""
 
 SETTINGS, WEIGHTS, REPORT = "model.json", "weights.safetensors", "report.html"
 CHECKPOINT, RUN = "checkpoint", "run.json"
@@ -69,10 +69,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise InputError(f"{path}: this is not a model's settings: the field 'format' is missing.")
-    if content["format"] > FORMAT:
+    if content["format"] != FORMAT:
+        is_newer = content["format"] > FORMAT
+        age, remedy = ("a newer", "upgrade foretell to read it") if is_newer else ("an older", "train the model again")
         raise InputError(
-            f"{path}: written by a newer version of foretell (format {content['format']}, this one reads up to "
-            f"{FORMAT}); upgrade foretell to read it."
+            f"{path}: written by {age} version of foretell (format {content['format']}, this one reads {FORMAT}); "
+            f"{remedy}."
         )
     if content.pop("settings_sha256", None) != _checksum(content):
         raise InputError(

@@ -11,7 +11,7 @@ import foretell
 from foretell.errors import InputError
 from foretell.jobs import Forecaster, load
 from foretell.jobs.runs import without_password
-from foretell.store import write_model
+from foretell.store import FORMAT, write_model
 
 HORIZON = 4
 TINY = {"hidden": 4, "epochs": 1, "context": 14}
@@ -92,7 +92,7 @@ def test_settings_edited_by_hand(folder):
 
 def test_a_newer_format(folder):
     path = folder / "model.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}'))
     with pytest.raises(InputError, match="newer version"):
         load(folder)
 

@@ -90,7 +90,7 @@ def test_a_fresh_network_answers_with_the_linear_skip_exactly():
     quantiles, _ = network(steps)
     windows = torch.stack([steps.values[:, t : t + L] for t in range(T)])
     scaled = ((windows - steps.level[..., None]) / steps.spread[..., None]).clamp(-10, 10)
-    straight = scaled @ network.skip.weight.T + steps.data[..., 2:5] @ network.skip_beside.weight.T + network.skip.bias
+    straight = scaled @ network.skip.weight.T + steps.data[..., 2:5] @ network.skip_beside.weight.T
     torch.testing.assert_close(quantiles[..., Q // 2], straight)
 
 

@@ -28,7 +28,7 @@ def job_class(job: str) -> "type[Job]":
 
 
 def load(path: str | Path) -> "Job":
-    """Read a model folder, whatever its job. InputError if it is cut short, changed, or from a newer version."""
+    """Read a model folder, whatever its job. InputError if it is cut short, changed, or from another version."""
     job = read_settings(Path(path)).get("job")
     if job not in JOBS:
         raise InputError(f"{path}: holds a model for the job {job!r}; this version knows {', '.join(JOBS)}.")

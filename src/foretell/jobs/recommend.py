@@ -294,7 +294,7 @@ class Recommender(TrainedJob[Model, folder.Record]):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a model folder. InputError if it is cut short, changed, or from a newer version."""
+        """Read a model folder. InputError if it is cut short, changed, or from another version."""
         record, model = folder.load(Path(path))
         self = cls.__new__(cls)
         self.settings, self._model, self._record = record.settings, model, record

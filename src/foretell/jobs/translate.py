@@ -208,7 +208,7 @@ class Translator(TrainedJob[Model, folder.Record]):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a model folder. InputError if it is cut short, changed, or from a newer version."""
+        """Read a model folder. InputError if it is cut short, changed, or from another version."""
         self = cls.__new__(cls)
         self._record, self._model, self._memory = folder.load(Path(path))
         self.settings, self._test, self._evaluation = self._record.settings, None, None

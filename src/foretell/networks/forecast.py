@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
-from torch.nn import functional
 
 from foretell.lstm import LSTM, Trace
 from foretell.networks.encode import encode
@@ -81,7 +80,7 @@ class ForecastNetwork(nn.Module):
         static = 2 * c.static + _width(c.static_categories) + (8 if c.tracks else 0)
         inputs = c.encoding + 2 + c.linear + c.calendar + past + known + static
         self.lstm = LSTM(inputs, c.hidden, c.layers, dropout=c.dropout if c.layers > 1 else 0.0)
-        self.skip = nn.Linear(c.context, c.horizon)
+        self.skip = nn.Linear(c.context, c.horizon, bias=False)
         self.skip_beside = nn.Linear(c.linear, c.horizon, bias=False)
         self.head = nn.Linear(c.hidden, c.horizon * len(c.probabilities))
         self.ahead = KnownAhead(known, c.hidden) if known else None
@@ -106,9 +105,8 @@ class ForecastNetwork(nn.Module):
         if self.ahead is not None:
             beside = self.ahead(hidden, known, self.config.horizon).permute(2, 0, 1).flatten(1)
         skips = ((self.skip.weight, window), (self.skip_beside.weight, Inputs(self._linear(steps))))
-        bias = self.head.bias + functional.pad(self.skip.bias, (0, len(self.head.bias) - self.config.horizon))
         dropout = make_dropout(self.config.dropout) if self.training else None
-        head = Head(self.head.weight, bias, skips, beside)
+        head = Head(self.head.weight, self.head.bias, skips, beside)
         return *head_loss(hidden, head, goal, probabilities, dropout), state
 
     def read(self, steps: Steps, state: State | None = None) -> tuple[Tensor, State]:
@@ -129,8 +127,7 @@ class ForecastNetwork(nn.Module):
 
     def _straight(self, steps: Steps, window: Inputs) -> Tensor:
         """The linear skip to the medians, [H,T*B]."""
-        seen = torch.addmm(self.skip.bias.unsqueeze(1), self.skip.weight, window.scaled())
-        return torch.addmm(seen, self.skip_beside.weight, self._linear(steps))
+        return torch.addmm(self.skip.weight @ window.scaled(), self.skip_beside.weight, self._linear(steps))
 
     def _linear(self, steps: Steps) -> Tensor:
         """[E,T*B]."""

@@ -150,7 +150,7 @@ def _network(config: ForecastConfig, start: Start, distances: Tensor, seed: int)
         weight = torch.from_numpy(start.linear.weight)
         network.skip.weight.copy_(weight[:, : config.context])
         network.skip_beside.weight.copy_(weight[:, config.context :])
-        network.skip.bias.copy_(torch.from_numpy(start.linear.bias))
+        network.head.bias[: config.horizon] = torch.from_numpy(start.linear.bias)
         network.head.bias[config.horizon :] = widths_for(distances).flatten()
     return network
 

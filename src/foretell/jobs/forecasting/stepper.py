@@ -22,8 +22,8 @@ class Stepper:
     def __init__(self, network: ForecastNetwork, present: Steps, h: Floats, c: Floats) -> None:
         """`present` is any step of the series, for what stays the same; h and c [layers,C,hidden] its state."""
         self.horizon, self._encoding = network.config.horizon, network.config.encoding
-        encode, skip = _affine(network.encode), _affine(network.skip)
-        self._window = np.concatenate([encode[0], skip[0]], axis=1), np.concatenate([encode[1], skip[1]])
+        encode, self._encode_bias = _affine(network.encode)
+        self._window = np.concatenate([encode, _numpy(network.skip.weight).T], axis=1)
         self._beside = _numpy(network.skip_beside.weight).T
         self._head = _affine(network.head)
         self._past = [_numpy(one.weight) for one in network.past_embeddings]  # type: ignore[arg-type]
@@ -57,8 +57,8 @@ class Stepper:
 
         The covariates known ahead are taken to stay as they are. Centre [C,H], widths [C,H*(Q-1)].
         """
-        seen = window @ self._window[0]
-        seen += self._window[1]  # [C, encoding + H]
+        seen = window @ self._window  # [C, encoding + H]
+        seen[:, : self._encoding] += self._encode_bias
         ahead = _with_embedded(known, self._known, known_codes)
         self._fill(
             seen[:, : self._encoding],
