@@ -241,6 +241,8 @@ class Run {
 }  // namespace
 
 void bind_lstm(nb::module_& module) {
+  nb::exception<foretell::bindings::NoMemory>(module, "NoMemory",
+                                              nb::module_::import_("foretell.errors").attr("InputError"));
   module.def("multiplies_bfloat16", &foretell::multiplies_bfloat16);
   nb::class_<Cell>(module, "Cell")
       .def(nb::init<>())

@@ -20,6 +20,11 @@ inline nb::object call_method(nb::handle tensor, PyObject* name) {
   return nb::steal(found);
 }
 
+// For a tensor that stands for something else: a fake one, or a subclass around others.
+struct NoMemory : std::runtime_error {
+  NoMemory() : std::runtime_error("The compiled core takes tensors with memory of their own; got one without.") {}
+};
+
 // Null for None.
 template <class Real>
 Real* memory_of(nb::handle tensor) {
@@ -27,6 +32,7 @@ Real* memory_of(nb::handle tensor) {
   static PyObject* const name = PyUnicode_InternFromString("data_ptr");
   void* memory = PyLong_AsVoidPtr(call_method(tensor, name).ptr());
   if (PyErr_Occurred()) throw nb::python_error();
+  if (!memory) throw NoMemory();
   return static_cast<Real*>(memory);
 }
 

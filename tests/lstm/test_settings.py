@@ -160,7 +160,7 @@ PACKED = nn.utils.rnn.pack_sequence([torch.zeros(2, 3)])
         ({"lengths": [5, 6]}, "LSTM: every length must be at most T=5, the steps of the input; got 6."),
         ({"lengths": [5, -1]}, "LSTM: every length must be at least 0; got -1."),
         ({"lengths": [5]}, "LSTM: lengths must have shape (B=2); got (1,)."),
-        ({"lengths": [5.0, 2.0]}, "LSTM: lengths must be whole numbers; got 'torch.float32'."),
+        ({"lengths": [5.0, 2.0]}, "LSTM: lengths must be whole numbers, such as int64; got 'torch.float32'."),
         ({"x": X[:, 0], "lengths": [5]}, "LSTM: lengths belong to batched input; cut the unbatched input"),
         ({"reset": X[..., 0]}, "LSTM: reset must be a tensor of True and False; got torch.float32."),
         (

@@ -71,6 +71,33 @@ def test_gradients_of_gradients(options, make):
     assert torch.autograd.gradgradcheck(call, (random_input(), *parameters), fast_mode=True)
 
 
+def test_many_gradients_at_once_equal_one_after_the_other(options, make, assert_near):
+    """is_grads_batched, and with it torch.autograd.functional.jacobian(vectorize=True)."""
+    layer = make(2, 4, 2, bidirectional=True, **options)
+    x, parameters = random_input(), list(layer.parameters())
+    y, _ = layer(x, lengths=[3, 2])
+    outer = torch.randn(5, *y.shape, dtype=y.dtype)
+
+    def slopes(outer, **settings):
+        return torch.autograd.grad(y, [x, *parameters], outer, retain_graph=True, **settings)
+
+    expected = [torch.stack(found) for found in zip(*map(slopes, outer), strict=True)]
+    assert_near(slopes(outer, is_grads_batched=True), expected)
+    assert_near(vmap(slopes)(outer), expected)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_vectorised_jacobians_and_hessians(layers, make, assert_near):
+    layer, x = make(2, 3, layers), random_input().detach()
+    whole = torch.autograd.functional
+    calls = {whole.jacobian: lambda x: layer(x)[0], whole.hessian: lambda x: layer(x)[0].tanh().sum()}
+    for derivative, call in calls.items():
+        assert_near(derivative(call, x, vectorize=True), derivative(call, x))
+    x = random_input()
+    assert torch.autograd.gradcheck(lambda x: layer(x)[0], x, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: layer(x)[0], x, check_batched_grad=True)
+
+
 def test_double_backward_in_float32_agrees_with_float64(assert_near):
     exact = LSTM(2, 8, dtype=torch.float64)
     x = random_input(5)

@@ -28,6 +28,8 @@ def _native_supports(request: Request) -> bool:
     """The kernels run every option on the CPU; what autograd is to record of the gates, the definition tells."""
     if _asks_for_definition() or not _has_core() or not request.x.is_cpu or not request.x.numel():
         return False
+    if not request.x.is_floating_point():  # complex numbers
+        return False
     turned = request.noise is not None and request.noise.is_backward
     if request.batch_sizes is not None and is_transformed():  # graphs have room for every row of every step
         return False
@@ -51,6 +53,7 @@ def _native_run(request: Request) -> Answer:
 def _torch_supports(request: Request) -> bool:
     """torch's kernels know the plain cell alone, and have no rules for vmap and forward-mode gradients."""
     odd = request.record or request.reset is not None or request.has_masks or request.has_residual
+    odd = odd or (request.lengths is not None and request.x.is_meta)  # its packed kernel looks at the lengths
     return not odd and request.options.is_plain_cell and request.x.numel() > 0 and not is_transformed()
 
 

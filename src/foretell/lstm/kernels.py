@@ -33,14 +33,15 @@ class Outcome(NamedTuple):
 def dense(request: Request) -> Request:
     """The same request with every tensor of the layout and number type that the kernels take; differentiable.
 
-    They compute in float64 if x is of that type, else in float32; only what they multiply may be bfloat16.
+    They compute in float64 if x is of that type, else in float32; only what they multiply may be bfloat16. Signs that
+    are still to come, as in a conjugate's imaginary part, are put into the memory.
     """
     number = number_of(request.x.dtype)
     kind = _wide(number)
     if _is_dense(request, number, kind):
         return request
     return request._replace(
-        x=_features_together(request.x.to(number)),
+        x=_features_together(request.x.to(number)).resolve_neg(),
         state=_laid_out(request.state, kind),
         start=None if request.start is None else _laid_out(request.start, kind),
         weights=tuple(Weights(*_laid_out(weights, kind)) for weights in request.weights),
@@ -68,10 +69,11 @@ def _multiplies_bfloat16() -> bool:
 
 
 def _is_dense(request: Request, number: torch.dtype, kind: torch.dtype) -> bool:
-    if request.x.dtype is not number or request.x.stride()[-1] != 1:
+    signs = not torch.compiler.is_compiling()  # compilers do not know of them
+    if request.x.dtype is not number or request.x.stride()[-1] != 1 or (signs and request.x.is_neg()):
         return False
     for part in chain(request.state, request.start or (), *request.weights, request.locked):
-        if part is not None and (part.dtype is not kind or not part.is_contiguous()):
+        if part is not None and (part.dtype is not kind or not part.is_contiguous() or (signs and part.is_neg())):
             return False
     lengths, reset = request.lengths, request.reset
     return (lengths is None or lengths.is_contiguous()) and (reset is None or reset.is_contiguous())
@@ -172,8 +174,8 @@ def backward(
     directions = len(saved) // len(ys)
     second = _like(dx, dx.shape[-1], memory.empty) if dx is not None and directions == 2 else None
     read = [*[dx, second][:directions], *(_like(y, y.shape[-1], memory.empty) for y in ys[:-1])]
-    dy = None if dy is None else _features_together(dy)
-    dstate = [None if part is None else part.contiguous() for part in dstate]
+    dy = None if dy is None else _features_together(dy.resolve_neg())
+    dstate = [None if part is None else part.resolve_neg().contiguous() for part in dstate]
     run.backward(tensors, ys, saved, dy, dstate, found, read, torch.get_num_threads())
     if dx is not None and second is not None:
         dx += second
@@ -205,13 +207,13 @@ class Stepper:
     def step(self, x: Tensor) -> Tensor:
         """x [B,I] or [I] -> y [B,R] or [R], in x's number type."""
         shape = self._outputs[x.dim()]
-        if x.dtype is self._number and x.is_contiguous():
+        if x.dtype is self._number and x.is_contiguous() and not x.is_neg():
             y = x.new_empty(shape)
             self._cores[0].step(x, y)
             return y
         for layer, core in enumerate(self._cores):
-            y = torch.empty(shape, dtype=self._number)
-            core.step(x.to(self._number).contiguous(), y)
+            y = x.new_empty(shape, dtype=self._number)
+            core.step(x.to(self._number).contiguous().resolve_neg(), y)
             above = y.to(x.dtype)
             x = above + x if self._residual and layer else above
         return x
@@ -245,7 +247,7 @@ def _core() -> Any:
 
 
 def _laid_out(parts: tuple[Any, ...], kind: torch.dtype) -> tuple[Any, ...]:
-    return tuple(None if part is None else part.to(kind).contiguous() for part in parts)
+    return tuple(None if part is None else part.to(kind).contiguous().resolve_neg() for part in parts)
 
 
 def _features_together(x: Tensor) -> Tensor:

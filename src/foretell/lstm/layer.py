@@ -1,7 +1,7 @@
 """The layer: torch.nn.LSTM's signature, names, shapes, defaults and results, with the options on top."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Self, Unpack
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from foretell import native
 from foretell.errors import InputError, require
 from foretell.lstm import arguments, convert, operators, parameters
+from foretell.lstm.autocast import autocast_kind
 from foretell.lstm.definition import State, Weights
 from foretell.lstm.noise import draw_locked, draw_noise, drop_weights
 from foretell.lstm.options import Options, OptionValues
@@ -36,6 +37,7 @@ class LSTM(nn.Module):
     weight_ih_l0: nn.Parameter
     initial_h: nn.Parameter  # [S,R], with learn_initial_state only
     initial_c: nn.Parameter  # [S,H]
+    mode = "LSTM"  # as torch.nn.LSTM's
 
     def __init__(
         self,
@@ -117,7 +119,7 @@ class LSTM(nn.Module):
         """The layer one step at a time, with `batch` rows of state carried along. See `Stream`."""
         if self.bidirectional:
             raise InputError("LSTM: a bidirectional layer cannot stream, for its backward half starts at the end.")
-        require(isinstance(batch, int) and batch >= 1, "LSTM", "batch", "a whole number of at least 1", batch)
+        require(arguments.is_whole(batch) and batch >= 1, "LSTM", "batch", "a whole number of at least 1", batch)
         weights = [self._weights(sequence) for sequence in range(self._sequences)]
         return Stream(weights, self.options, self._start(batch, weights[0].weight_ih))
 
@@ -163,17 +165,19 @@ class LSTM(nn.Module):
 
     def _create_parameters(self, kind: dict[str, Any]) -> None:
         self._names: list[dict[str, str]] = []
+        self._shapes: dict[str, torch.Size] = {}
         for sequence in range(self._sequences):
             layer, direction = divmod(sequence, self._directions)
             inputs = self._output * self._directions if layer else self.input_size
             suffix = f"_l{layer}" + ("_reverse" if direction else "")
             shapes = parameters.shapes(self.options, inputs, self.hidden_size, self.bias, self.proj_size)
             self._names.append({name: name + suffix for name in shapes})
-            for name, shape in shapes.items():
-                self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, **kind)))
+            self._shapes |= {name + suffix: torch.Size(shape) for name, shape in shapes.items()}
         if self.options.learn_initial_state:
-            self.initial_h = nn.Parameter(torch.empty(self._sequences, self._output, **kind))
-            self.initial_c = nn.Parameter(torch.empty(self._sequences, self.hidden_size, **kind))
+            self._shapes["initial_h"] = torch.Size([self._sequences, self._output])
+            self._shapes["initial_c"] = torch.Size([self._sequences, self.hidden_size])
+        for name, shape in self._shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape, **kind)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -185,14 +189,22 @@ class LSTM(nn.Module):
         found = self._parameters.get(name)
         return getattr(self, name) if found is None else found
 
+    def _checked(self, names: Collection[str]) -> list[Tensor]:
+        """Attributes of these names, which others may have put there, fit for the kernels."""
+        known = self._parameters
+        found: list[Any] = [known[name] if name in known else getattr(self, name) for name in names]
+        arguments.check_parameters("LSTM", names, found, self._shapes, self._parameter("weight_ih_l0"))
+        return found
+
     def _weights(self, sequence: int) -> Weights:
-        return Weights(**{name: self._parameter(full) for name, full in self._names[sequence].items()})
+        names = self._names[sequence]
+        return Weights(**dict(zip(names, self._checked(names.values()), strict=True)))
 
     def _start(self, batch: int, like: Tensor) -> State:
         """The state of a sequence that comes with none, [S,B,...]."""
         zeros = [like.new_zeros(self._sequences, batch, width) for width in self._widths.values()]
         if self.options.learn_initial_state:
-            learned = (self.initial_h, self.initial_c)
+            learned = self._checked(("initial_h", "initial_c"))
             zeros[:2] = [part[:, None].expand(-1, batch, -1) for part in learned]
         return tuple(zeros)
 
@@ -261,7 +273,8 @@ class LSTM(nn.Module):
     ) -> tuple[PackedSequence, State]:
         if lengths is not None or reset is not None:
             raise InputError("LSTM: a PackedSequence has its own lengths and no reset; give lengths= with dense input.")
-        arguments.check_input("LSTM", x.data, self.input_size, self.weight_ih_l0, (2, 2))
+        arguments.check_input("LSTM", x.data, self.input_size, self._parameter("weight_ih_l0"), (2, 2))
+        arguments.check_packed("LSTM", x)
         batch = int(x.batch_sizes[0])
         if hx is not None:
             hx = arguments.check_state("LSTM", hx, self._widths, x.data, S=self._sequences, B=batch)
@@ -284,7 +297,8 @@ class LSTM(nn.Module):
         y, state = _as_autocast(answer)
         if x.dim() == 2:
             return y[:, 0], tuple(part[:, 0] for part in state)
-        return y.transpose(0, 1) if self.batch_first else y, state
+        # y lies in memory as x does, but without batch_first the user may count on [T,B,...], as torch.nn.LSTM's is.
+        return y.transpose(0, 1) if self.batch_first else y.contiguous(), state
 
 
 def _permute(state: State, order: Tensor | None) -> State:
@@ -293,8 +307,7 @@ def _permute(state: State, order: Tensor | None) -> State:
 
 def _as_autocast(answer: Answer) -> tuple[Tensor, State]:
     """Under autocast, y and the state in its number type, as torch.nn.LSTM gives them; inside, c stays exact."""
-    device = answer.y.device.type
-    if not torch.is_autocast_enabled(device):
+    kind = autocast_kind(answer.y)
+    if kind is None:
         return answer.y, answer.state
-    kind = torch.get_autocast_dtype(device)
     return answer.y.to(kind), tuple(part.to(kind) for part in answer.state)

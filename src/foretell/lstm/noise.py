@@ -35,7 +35,7 @@ def draw_noise(options: Options) -> Noise | None:
     """The seed of a call in training, from torch's generator; None where zoneout draws nothing."""
     if not (options.zoneout_h or options.zoneout_c):
         return None
-    return Noise(torch.randint(SEEDS, ()))
+    return Noise(torch.randint(SEEDS, (), device="cpu"))
 
 
 def draw_locked(options: Options, x: Tensor, shape: tuple[int, int]) -> Tensor | None:

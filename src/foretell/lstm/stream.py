@@ -70,11 +70,23 @@ class Stream:
 
     def copy(self) -> Self:
         """Another stream in the same state that goes its own way; the packed weights are shared."""
-        twin = copy.copy(self)
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
         with torch.inference_mode(False):
             twin._steps = self._steps.twin()
         twin._tensor, twin._array = twin._steps.tensor, twin._steps.array
         return twin
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        raise InputError(
+            "Stream: a stream cannot be pickled; keep what save() returns, and restore it into layer.stream(...)."
+        )
 
     def _refusal(self, x: Tensor) -> InputError:
         if x.shape not in self._shapes:
@@ -96,7 +108,7 @@ def _describe(x: Any) -> str:
 
 
 def _choose(weights: list[Weights], options: Options, start: State) -> "_NativeSteps | _PlainSteps":
-    if start[0].device.type == "cpu" and native.load() is not None:
+    if start[0].is_cpu and start[0].is_floating_point() and native.load() is not None:
         return _NativeSteps(kernels.Stepper(weights, options, start))
     return _PlainSteps(weights, options, start)
 
@@ -119,8 +131,8 @@ class _PlainSteps:
     def __init__(self, weights: list[Weights], options: Options, start: State) -> None:
         self._weights, self._options = weights, options
         self.state = tuple(part.clone() for part in start)
-        chances = start[0].new_tensor([options.zoneout_h, options.zoneout_c])
-        self._masks = Masks(None, *(chance if chance else None for chance in chances))
+        chances = (options.zoneout_h, options.zoneout_c)
+        self._masks = Masks(None, *(start[0].new_tensor(chance) if chance else None for chance in chances))
 
     @torch.no_grad()
     def tensor(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 Called = TypeVar("Called", bound=Callable[..., Any])
@@ -28,6 +29,13 @@ def is_functional() -> bool:
 def is_forward_mode() -> bool:
     """Are tangents carried along (torch.func.jvp, jacfwd, torch.autograd.forward_ad)?"""
     return forward_ad._current_level >= 0
+
+
+def is_plain(values: Tensor | None) -> bool:
+    """Does nobody stand behind this tensor, as the members of a vmap or a subclass that intercepts operators do?"""
+    if values is None:
+        return True
+    return type(values).__torch_dispatch__ is Tensor.__torch_dispatch__ and torch._C._has_storage(values)
 
 
 def constant_in_graphs(function: Called) -> Called:
