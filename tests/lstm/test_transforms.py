@@ -129,6 +129,31 @@ def test_forward_mode_without_functions(assert_near):
     assert_near(slope, jvp(lambda x: layer(x)[0], (x,), (torch.ones_like(x),))[1])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_graph_serves_all_sizes(settings, make, assert_near):
+    layer = make(2, 4, 2, **settings).eval()
+
+    def sizes(time, batch):
+        x = torch.randn(batch, time, 2) if layer.batch_first else torch.randn(time, batch, 2)
+        return x.double(), torch.randint(0, time + 1, (batch,)), torch.rand(x.shape[:2]) > 0.6
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x, lengths, reset):
+            return self.layer(x, lengths=lengths, reset=reset)
+
+    traced = torch.jit.trace(Whole(), sizes(5, 2))
+    given = sizes(9, 3)
+    found, expected = traced(*given), Whole()(*given)
+    assert_near(found, expected)
+    parameters = list(layer.parameters())
+    slopes = (torch.autograd.grad(y.square().sum(), parameters) for y, _ in (found, expected))
+    assert_near(*slopes)
+
+
 def test_vmap_over_inputs_equals_a_loop(options, make, assert_near):
     layer = make(2, 4, 2 if "residual" in options else 1, bidirectional=True, **options)
     x = torch.randn(3, 5, 2, 2, dtype=torch.float64)

@@ -35,8 +35,9 @@ _OPERATORS = torch.ops.foretell
 
 def run(request: Request, saves: bool) -> Answer:
     """Answer a request made by `kernels.dense`, for one layer; `saves`: is a backward pass to be expected?"""
-    # An exported graph would for ever pay for a backward pass that it may never run.
-    room = kernels.room_of_pairs(request) if saves and not torch.compiler.is_exporting() else 0
+    # An exported or traced graph would for ever pay for a backward pass that it may never run.
+    kept = torch.compiler.is_exporting() or torch._C._get_tracing_state() is not None
+    room = kernels.room_of_pairs(request) if saves and not kept else 0
     y, state, _ = _call_forward(*Call.of(request), room)
     return Answer(y, tuple(state))
 
