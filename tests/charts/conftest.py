@@ -1,7 +1,7 @@
 """Report contents small enough to check by eye, with everything a report can hold."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -20,11 +20,14 @@ def make_contents(
     levels: tuple[int, ...] = LEVELS,
     horizon: int = HORIZON,
     integer_time: bool = False,
+    hourly: bool = False,
 ) -> ReportContents:
-    """Contents with y = day number, forecasts one too high, and intervals level / 100 to either side."""
+    """Contents with y = row number, forecasts one too high, and intervals level / 100 to either side."""
 
-    def when(day: int) -> int | date:
-        return day if integer_time else START + timedelta(days=day)
+    def when(row: int) -> int | date:
+        if integer_time:
+            return row
+        return datetime(2024, 1, 1) + timedelta(hours=row) if hourly else START + timedelta(days=row)
 
     def rows(first: int, count: int, **more: object) -> list[dict[str, object]]:
         days = range(first, first + count)

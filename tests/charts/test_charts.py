@@ -1,5 +1,6 @@
 """Every chart: valid, with the data that the contents hold, in the form that Vega reads."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -37,6 +38,7 @@ CHARTS = [
 KINDS = {
     "plain": {},
     "integer time": {"integer_time": True},
+    "hourly": {"hourly": True},
     "one level": {"levels": (90,)},
     "one step": {"horizon": 1},
     "many": {"series": ("a", "b"), "targets": ("x", "y")},
@@ -161,6 +163,11 @@ def test_times_are_the_wall_clock_whatever_the_zone():
     local = pl.Series([datetime(2024, 3, 31, 1), datetime(2024, 3, 31, 3)])
     zoned = pl.DataFrame({"ds": local.dt.replace_time_zone("Europe/Berlin")})
     assert as_numbers(zoned, "ds")["ds"].to_list() == local.dt.timestamp("ms").to_list()
+
+
+@pytest.mark.parametrize(("kind", "said"), [("plain", "'%Y-%m-%d'"), ("hourly", "'%Y-%m-%d %H:%M'")])
+def test_tooltips_say_the_hour_where_there_is_one(make_contents, kind, said):
+    assert f"utcFormat(datum.ds, {said})" in json.dumps(forecast_chart(make_contents(**KINDS[kind])).to_dict())
 
 
 def test_values_that_json_cannot_hold_become_null():

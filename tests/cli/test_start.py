@@ -6,12 +6,11 @@ import sys
 
 import pytest
 
-PROGRAM = "import sys; from foretell.cli import main; sys.argv[0] = 'foretell'; main()"
 COMMANDS = ["train", "predict", "evaluate", "explain", "stream", "resume", "info", "demo"]
 
 
 def start(*words, **more):
-    return subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, **more)
+    return subprocess.run([sys.executable, "-m", "foretell", *words], capture_output=True, text=True, **more)
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():

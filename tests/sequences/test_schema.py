@@ -188,7 +188,7 @@ def test_a_doubled_time_in_a_series():
 @pytest.mark.parametrize(
     ("columns", "arguments", "message"),
     [
-        ({"a": ["x", "y"]}, {}, r"t\.csv: no column holds numbers to predict \(columns: ds, a\).*target="),
+        ({"a": ["x", "y"]}, {}, r"t\.csv: no column holds numbers to predict \('a' holds 'x'\).*target="),
         (
             {"a": ["1", "2", "x"]},
             {},

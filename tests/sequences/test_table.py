@@ -34,6 +34,8 @@ def write(folder, name, text):
         ("t.tsv", "ds\ty\tkind\n2024-01-01\t1.5\ta\n2024-01-02\t2.5\t\n"),
         ("t.txt", "ds|y|kind\n2024-01-01|1.5|a\n2024-01-02|2.5|\n"),
         ("t.csv", "ds;y;kind\n2024-01-01;1,5;a\n2024-01-02;2,5;\n"),
+        ("t.tsv", "ds\ty\tkind\n2024-01-01\t1,5\ta\n2024-01-02\t 2,5 \t\n"),
+        ("t.csv", 'ds,y,kind\n2024-01-01,"1,5",a\n2024-01-02,"2,5",\n'),
         ("t.csv.gz", gzip.compress(b"ds,y,kind\n2024-01-01,1.5,a\n2024-01-02,2.5,\n")),
         ("t.jsonl", '{"ds":"2024-01-01","y":1.5,"kind":"a"}\n{"ds":"2024-01-02","y":2.5}\n'),
         ("t.ndjson", '{"ds":"2024-01-01","y":1.5,"kind":"a"}\n\n{"ds":"2024-01-02","y":2.5,"kind":null}\n'),
@@ -45,6 +47,27 @@ def test_text_files(tmp_path, name, text):
         table = read_table(source)
         assert_frame_equal(table.frame, FRAME)
         assert (table.name, table.kind) == (name, "polars")
+
+
+@pytest.mark.parametrize(
+    ("separator", "texts", "numbers"),
+    [
+        (";", ["1,5", "20", "-3"], [1.5, 20.0, -3.0]),
+        (";", ["1.234,5", "1.234.567", ""], [1234.5, 1234567.0, None]),
+        (";", ["1 234,5", "1\u00a0234", "+1,25"], [1234.5, 1234.0, 1.25]),
+        (";", ["1,234.5", "2,000.25", "3"], [1234.5, 2000.25, 3.0]),
+        (";", ["1,234", "2,000", "3,500"], [1.234, 2.0, 3.5]),
+        (",", ["1,234", "2,000", "3"], [1234.0, 2000.0, 3.0]),
+        (",", ["1,234.5", "-1,234,567", "0.5"], [1234.5, -1234567.0, 0.5]),
+        (",", ["12,5", "1,25", "3"], [12.5, 1.25, 3.0]),
+        (";", ["1,5", "2,5", "much"], ["1.5", "2.5", "much"]),
+        (";", ["cable, 1,5 m", "rope", "1,5"], ["cable, 1,5 m", "rope", "1,5"]),
+    ],
+)
+def test_commas_in_numbers(tmp_path, separator, texts, numbers):
+    lines = [f'{row}{separator}"{text}"' for row, text in enumerate(texts)]
+    path = write(tmp_path, "t.csv", "\n".join([f"ds{separator}y", *lines]) + "\n")
+    assert read_table(path).frame["y"].to_list() == numbers
 
 
 def test_parquet(tmp_path):

@@ -105,7 +105,7 @@ def when(times: pl.Series) -> str:
     """A Vega expression for the time of a datum in words; tooltips would use the reader's own time zone."""
     if not is_calendar(times):
         return "format(datum.ds, 'd')"
-    whole_days = times.dtype == pl.Date or bool((times.dt.time() == pl.time(0)).all())
+    whole_days = times.dtype == pl.Date or bool((times == times.dt.truncate("1d")).all())
     return f"utcFormat(datum.ds, '{'%Y-%m-%d' if whole_days else '%Y-%m-%d %H:%M'}')"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from foretell.errors import InputError
+from foretell.sequences.numerals import read_commas
 
 TEXT_SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": None}  # None: the separator is seen from the first line
 JSON_SUFFIXES = (".jsonl", ".ndjson")
@@ -103,21 +104,14 @@ def _read_csv(data: bytes, name: str, separator: str | None) -> pl.DataFrame:
     names = next(csv.reader([header], delimiter=separator))
     _check_header(names, header, name)
     try:
-        frame = _parse_csv(data, separator, decimal_comma=False)
-        if separator == ";" and _has_decimal_commas(frame):
-            frame = _parse_csv(data, separator, decimal_comma=True)
+        frame = pl.read_csv(data, separator=separator, null_values=MISSING, infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
         _check_rows(data, name, separator, len(names))
         raise InputError(f"{name}: not a table of {len(names)} columns ({error}). Mend the file.") from error
     if frame.height and frame[:, -1].has_nulls():  # a row cut short reads as nulls at its end
         _check_rows(data, name, separator, len(names))
-    return _without_blank_end(frame)
-
-
-def _parse_csv(data: bytes, separator: str, decimal_comma: bool) -> pl.DataFrame:
-    return pl.read_csv(
-        data, separator=separator, decimal_comma=decimal_comma, null_values=MISSING, infer_schema_length=None
-    )
+    texts = frame.select(pl.col(pl.String)).iter_columns()
+    return _without_blank_end(frame.with_columns(read_commas(column, separator) for column in texts))
 
 
 def _check_header(names: list[str], header: str, file: str) -> None:
@@ -133,14 +127,6 @@ def _check_header(names: list[str], header: str, file: str) -> None:
 
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", text) is not None
-
-
-def _has_decimal_commas(frame: pl.DataFrame) -> bool:
-    texts = frame.select(pl.col(pl.String)).iter_columns()
-    return any(
-        column.null_count() < len(column) and bool(column.drop_nulls().str.contains(r"^-?\d+,\d+$").all())
-        for column in texts
-    )
 
 
 def _check_rows(data: bytes, file: str, separator: str, width: int) -> None:

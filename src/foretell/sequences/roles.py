@@ -1,6 +1,6 @@
 """Guesses what each column of a table is for, where the user has not said."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ from foretell.sequences.rows import Rows, count_rows
 from foretell.sequences.table import Table
 from foretell.sequences.times import WHOLE, integer_format, text_format
 
+GLANCE = 4  # columns that a message shows
 TIME_NAMES = (
     *("ds", "date", "datetime", "timestamp", "time", "day", "week", "month", "quarter", "year", "hour"),
     *("period", "step", "index", "t", "ts", "epoch"),
@@ -134,9 +135,16 @@ def guess_target(table: Table, taken: Collection[str]) -> tuple[str, str]:
             read_numbers(table, column.name)
             return column.name, "the only column of numbers"
     raise InputError(
-        f"{table.name}: no column holds numbers to predict (columns: {', '.join(table.frame.columns)}). "
-        "Add one, or name it with target=."
+        f"{table.name}: no column holds numbers to predict ({_glance(list(columns.values()))}). "
+        "Write numbers like 1234.5, without signs of money or percent, or name another column with target=."
     )
+
+
+def _glance(columns: Sequence[pl.Series]) -> str:
+    """The names of the first columns and what they hold."""
+    firsts = [(column.name, column.drop_nulls().head(1).to_list()) for column in columns[:GLANCE]]
+    words = [f"{name!r} holds {first[0]!r:.40}" if first else f"{name!r} is empty" for name, first in firsts]
+    return ", ".join(words if len(columns) <= GLANCE else [*words, "..."]) or "there is no other column than the time"
 
 
 def _is_dull(column: pl.Series) -> bool:
