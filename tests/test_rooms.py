@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "foretell"
 
 # Top to bottom: a room imports only from the rooms below it.
 ROOMS = [
+    "__main__",
     "cli",
     "serving",
     "jobs",
