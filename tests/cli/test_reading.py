@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from datetime import datetime
 
 import polars as pl
 import pytest
 
+from foretell.cli import writing
 from foretell.jobs import load
 
 
@@ -31,6 +33,12 @@ def test_predict_to_a_file(run, model, tmp_path, name, read):
     frame = read(tmp_path / name)
     assert frame["y_hat"].to_list() == pytest.approx(load(model).predict()["y_hat"].to_list())
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_times_in_a_file_have_a_fraction_only_where_there_is_one(tmp_path):
+    for name, clock, written in (("a", (3,), "03:00:00"), ("b", (3, 0, 0, 500_000), "03:00:00.500")):
+        writing.write_frame(pl.DataFrame({"ds": [datetime(2024, 1, 1, *clock)]}), tmp_path / f"{name}.csv")
+        assert (tmp_path / f"{name}.csv").read_text() == f"ds\n2024-01-01T{written}\n"
 
 
 def test_predict_refuses_an_unknown_ending_before_it_works(run, model, tmp_path, monkeypatch):

@@ -47,6 +47,8 @@ def test_a_log_is_recognised_and_a_table_of_series_is_not(log, tmp_path):
     pl.read_csv(log).write_ndjson(tmp_path / "log.jsonl")
     assert looks_like([str(tmp_path / "log.parquet")])
     assert looks_like([str(tmp_path / "log.jsonl")])
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n")
+    assert looks_like([str(tmp_path / "ratings.csv")])
 
 
 def test_predict_gives_what_the_model_gives(run, trained, tmp_path):

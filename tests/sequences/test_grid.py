@@ -192,6 +192,13 @@ def test_the_future_of_counted_rows():
     equal(future_covariates(table({"promo": [5.0, 6.0, 7.0]}), schema, panel, 2).numbers, [[5], [6]])
 
 
+@pytest.mark.parametrize(("clock", "said"), [("{:02}:00:00+02:00", True), ("{:02}:00:00", False)])
+def test_times_with_an_offset_are_said_to_be_utc(clock, said):
+    times = [f"2024-05-01T{clock.format(hour)}" for hour in range(5)]
+    schema = infer_schema(table({"ds": times, "y": [1.0, 3.0, 2.0, 5.0, 4.0]}))
+    assert ("in UTC" in schema.describe()) is said
+
+
 def test_the_format_of_times_is_remembered():
     # Day first is certain in training (the 13th); a short new table alone would read as month first.
     old = {"ds": [f"{day:02}/02/2024" for day in range(10, 16)], "y": [1.0, 3.0, 2.0, 5.0, 4.0, 6.0]}

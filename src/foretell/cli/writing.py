@@ -26,7 +26,7 @@ def write_frame(frame: "pl.DataFrame", path: Path) -> None:
     """Write a frame as CSV, Parquet or JSON lines."""
     buffer = io.BytesIO()
     if path.suffix.lower() == ".csv":
-        frame.write_csv(buffer)
+        frame.write_csv(buffer, datetime_format="%Y-%m-%dT%H:%M:%S%.f")  # a fraction only where there is one
     elif path.suffix.lower() == ".parquet":
         frame.write_parquet(buffer)
     else:

@@ -16,8 +16,9 @@ from foretell.sequences.features import Features, FeatureSchema, infer_features,
 from foretell.sequences.table import Table, read_table
 from foretell.sequences.times import read_times
 
-USER_NAMES = ("user", "user_id", "userid", "customer", "customer_id", "session", "session_id", "visitor", "account")
-ITEM_NAMES = ("item", "item_id", "itemid", "product", "product_id", "sku", "article", "article_id", "movie", "track")
+USERS = ("user", "customer", "session", "visitor", "account", "client", "member")
+ITEMS = ("item", "product", "sku", "article", "movie", "track", "song", "book", "video")
+USER_NAMES, ITEM_NAMES = (tuple(what + end for what in kinds for end in ("", "_id", "id")) for kinds in (USERS, ITEMS))
 TIME_NAMES = ("time", "timestamp", "date", "datetime", "ts", "ds", "created_at", "event_time", "step")
 Integers = NDArray[np.int64]
 LINE_SUFFIX = ".txt"  # of a file that may hold one user a line

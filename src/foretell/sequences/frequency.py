@@ -12,6 +12,7 @@ from foretell.errors import InputError, require, suggestion
 
 Unit = Literal["us", "ms", "s", "min", "h", "d", "b", "w", "mo", "q", "y", "i"]  # b business day, i integer time
 
+WITHIN_A_DAY: tuple[Unit, ...] = ("us", "ms", "s", "min", "h")
 MICROSECONDS: dict[Unit, int] = {
     "us": 1,
     "ms": 1_000,

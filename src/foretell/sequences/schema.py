@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from foretell.errors import InputError, require_known
 from foretell.sequences.columns import read_numbers, vocabulary
-from foretell.sequences.frequency import Frequency, infer_frequency
+from foretell.sequences.frequency import WITHIN_A_DAY, Frequency, infer_frequency
 from foretell.sequences.panel import Times
 from foretell.sequences.roles import (
     Leftover,
@@ -21,7 +21,7 @@ from foretell.sequences.roles import (
 )
 from foretell.sequences.rows import Rows, count_rows, lay_out, number_series, sort_rows
 from foretell.sequences.table import Table
-from foretell.sequences.times import read_times
+from foretell.sequences.times import ZONED, read_times
 
 Role = Literal["past", "known", "static"]
 Names = str | Sequence[str] | None
@@ -67,6 +67,8 @@ class Schema(BaseModel):
         reason = f" ({self.target_reason})" if self.target_reason else ""
         series = f"{self.series} ({self.n_series:,})" if self.series else "one"
         order = DAY_OR_MONTH.get(self.time_format[:2], "")
+        if self.time_format in ZONED and frequency.unit in WITHIN_A_DAY:
+            order = " (in UTC)"
         lines = {
             "time": f"{self.time}{order}" if self.time else "the rows, counted",
             "target": ", ".join(self.targets) + reason,
