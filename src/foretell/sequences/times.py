@@ -96,9 +96,13 @@ def _read_text(table: Table, column: pl.Series, written: str | None) -> tuple[ND
 
 def _day_first(column: pl.Series, parsed: pl.Series, name: str) -> tuple[NDArray[Any], str] | None:
     """The day-first reading of months such as 01/02/2010, month first days of January every year."""
-    if not name.startswith("%m/%d/") or parsed.dt.month().n_unique() > 1 or parsed.dt.year().n_unique() == 1:
+    if (
+        not name.startswith(("%m/%d/", "%m-%d-"))
+        or parsed.dt.month().n_unique() > 1
+        or parsed.dt.year().n_unique() == 1
+    ):
         return None
-    swapped = "%d/%m/" + name.removeprefix("%m/%d/")
+    swapped = f"%d{name[2]}%m" + name.removeprefix(f"%m{name[2]}%d")
     other = _parse(column, swapped)
     return None if other.has_nulls() or other.dt.month().n_unique() == 1 else (_naive(other), swapped)
 
