@@ -194,7 +194,8 @@ def test_several_series_and_targets(rich):
 
 HEADLINE = re.compile(
     r"Foretell (?P<verdict>beats the best baseline|does not beat|does no better or worse than the best baseline),? "
-    r"(?P<rival>[\w ()]+)(, by (?P<gain>[\d.]+) %|: its error is (?P<loss>[\d.]+) % larger)? "
+    r"(?P<rival>[\w ()]+)(, by (?P<gain>[\d.]+) %|: its error is "
+    r"((?P<loss>[\d.]+) % larger|more than ten times as large))? "
     r"\(MASE (?P<mine>[-\d.e+]+) against (?P<theirs>[-\d.e+]+), "
 )
 
@@ -217,6 +218,7 @@ def test_the_headline_tells_who_wins(make_daily, weekly, kind):
     assert float(said["mine"]) == pytest.approx(mine, rel=0.01)
     if mine > 1.005 * errors[rival]:
         assert said["verdict"] == "does not beat"
+        assert (said["loss"] is None) == (mine >= 10 * errors[rival])
     elif mine < 0.995 * errors[rival]:
         assert said["verdict"] == "beats the best baseline"
         assert float(said["gain"]) == pytest.approx(100 * (1 - mine / errors[rival]), abs=0.06)

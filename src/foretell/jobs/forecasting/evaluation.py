@@ -175,4 +175,6 @@ def _headline(summary: pl.DataFrame, windows: int, known: int) -> str:
         return f"Foretell does no better or worse than the best baseline, {naive} ({figures})."
     if change < 0:
         return f"Foretell beats the best baseline, {naive}, by {-change:.1f} % ({figures})."
-    return f"Foretell does not beat {naive}: its error is {change:.1f} % larger ({figures})."
+    # Of a baseline that is all but exact the rest has no meaning.
+    size = f"{change:.1f} % larger" if change < 900 else "more than ten times as large"
+    return f"Foretell does not beat {naive}: its error is {size} ({figures})."
