@@ -246,11 +246,8 @@ def test_autocast_gives_torchs_number_type(options, assert_near):
     expected = layer(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y, state = layer(x)
-        torch_y, torch_state = nn.LSTM(2, 4, 2)(x)
-    assert [y.dtype, *(part.dtype for part in state[:2])] == [
-        torch_y.dtype,
-        *(part.dtype for part in torch_state),
-    ]
+    # torch.nn.LSTM gives these too, where it does not fail: oneDNN's refuses bfloat16 on a CPU that has AVX2 alone.
+    assert [y.dtype, *(part.dtype for part in state[:2])] == [torch.bfloat16] * 3
     assert_near((y, state), expected)
 
 
