@@ -266,7 +266,7 @@ def _time(entry: Mapping[str, Any]) -> list[list[str]]:
 
 def origin(name: str, entries: Mapping[str, Any]) -> str:
     """The command that remakes a table, and where, when and from which commit its figures are."""
-    script = "/".join(name.split("-", 1))
+    script = "/".join(name.split("-")[:2])
     machines = sorted({f"{entry['machine']['cpu']}, {entry['threads']} threads" for entry in entries.values()})
     commits = sorted({f"{entry['commit']} of {entry['date']}" for entry in entries.values()})
     return f"`python benchmarks/{script}.py`, {'; '.join(machines)}; commit {', '.join(commits)}."
@@ -283,7 +283,7 @@ TABLES = {
     "accuracy-forecast": accuracy_forecast,
     **{f"accuracy-{job}": partial(accuracy_of, job) for job in ("recommend", "text", "translate")},
     "speed-forecast": speed_forecast,
-    "speed-lstm": speed_lstm,
+    **{path.stem: speed_lstm for path in results.FOLDER.glob("speed-lstm-*.json")},  # one for each instruction set
 }
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How fast is the layer, beside torch.nn.LSTM and the other peers?
 
 python benchmarks/speed/lstm.py [--only train infer ragged heap variants trace stacks step bf16 memory time]
-prints tables and writes benchmarks/results/speed-lstm.json; peers that are not installed are named as not run.
+prints tables and writes benchmarks/results/speed-lstm-<instruction set>.json; peers that are not installed are named
+as not run.
 Competitors are first checked in outputs and gradients against float64: an error above `TOLERANCE` ends the program.
 Then they take turns; the peers of whole sequences, and ours beside them, each in a fresh process of its own, with a
 heap that keeps its pages, or in `heap` with the C library's own. In training x wants its gradient too, and the
@@ -77,7 +78,7 @@ def main() -> None:
         entry = QUESTIONS[question](arguments.shapes or SHAPES)
         found[question] = {"threads": arguments.threads} | entry | circumstances()
         if not arguments.shapes:
-            results.update("speed-lstm", {question: found[question]})
+            results.update(f"speed-lstm-{native.active()}", {question: found[question]})
     print(tables.speed_lstm(found))
 
 
