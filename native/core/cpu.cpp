@@ -1,4 +1,4 @@
-// CPU features and the list of instruction-set variants.  Compiled for the baseline CPU.
+// CPU features, caches and the list of instruction-set variants.  Compiled for the baseline CPU.
 #include "foretell/cpu.h"
 
 #include <algorithm>
@@ -6,6 +6,10 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#if __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
 
 namespace foretell {
 namespace {
@@ -51,6 +55,13 @@ std::vector<std::string_view> features() {
   found.push_back("neon");  // part of every 64-bit Arm
 #endif
   return found;
+}
+
+double second_cache_bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  if (const long told = sysconf(_SC_LEVEL2_CACHE_SIZE); told > 0) return double(told);
+#endif
+  return 1 << 20;
 }
 
 bool Variant::supported() const {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "foretell/cpu.h"
 #include "foretell/lstm.h"
 #include "foretell/threads.h"
 
@@ -16,12 +17,14 @@ struct Plan {
   Split split = Split::rows;
 };
 
-// What a step costs in cycles, about, when each member has `rows` rows and `blocks` blocks of four gates: products, or
-// the weights' way from the cache that holds them, whichever takes longer.
-inline double step_cost(double rows, double blocks, double depth, double panel_bytes, double member_bytes) {
-  constexpr double l1 = 40 << 10, l2 = 1.5 * (1 << 20), of_l1 = 100, of_l2 = 45, of_l3 = 12;  // bytes; bytes a cycle
+// What a step costs in cycles, about, when each member has `rows` rows, so many of them in a tile at most, and `blocks`
+// blocks of four gates: products, or the weights' way from the cache that holds them, whichever takes longer.
+inline double step_cost(double rows, double tile_rows, double blocks, double depth, double panel_bytes,
+                        double member_bytes) {
+  constexpr double l1 = 40 << 10, of_l1 = 100, of_l2 = 45, of_l3 = 12;  // bytes; bytes a cycle
+  static const double l2 = std::min(second_cache_bytes(), 1.5 * (1 << 20));
   const double from_cache = member_bytes <= l1 ? of_l1 : member_bytes <= l2 ? of_l2 : of_l3;
-  const double tiles = std::ceil(rows / 6);
+  const double tiles = std::ceil(rows / tile_rows);
   const double product = std::max(2 * rows / tiles, panel_bytes / std::max(from_cache, of_l2));
   const double first = std::max(product, panel_bytes / from_cache);
   const double activations = 60 * rows * blocks;
@@ -54,15 +57,18 @@ Plan choose_plan(const Forward<Number>& layer, int directions, int threads) {
   const int available = threads / plan.teams;
   const Index lanes = kernels<Number>().lanes, blocks = (cell.hidden + lanes - 1) / lanes;
   const double panel = 4.0 * double(lanes) * sizeof(Wide<Number>), weights = depth * panel * double(blocks);
+  const auto cost = [&](double own_rows, double own_blocks, double own_weights) {
+    return step_cost(own_rows, double(kernels<Number>().tile_rows), own_blocks, depth, panel, own_weights);
+  };
   const bool sees_more = cell.gate_recurrence || layer.hidden_mask || cell.outputs % together;
   const bool needs_rows = cell.layer_norm || cell.projection || sees_more;
   constexpr double worthwhile = 0.85;  // of one thread's cost
   const int by_rows = int(std::min<Index>(available, rows.batch));
   const int by_units = needs_rows ? 1 : int(std::min<Index>(available, blocks));
   const double batch = std::max(1.0, pairs / double(rows.time));
-  const double alone = step_cost(batch, double(blocks), depth, panel, weights);
-  const double rows_cost = step_cost(std::ceil(batch / by_rows), double(blocks), depth, panel, weights);
-  double units_cost = step_cost(batch, std::ceil(double(blocks) / by_units), depth, panel, weights / by_units);
+  const double alone = cost(batch, double(blocks), weights);
+  const double rows_cost = cost(std::ceil(batch / by_rows), double(blocks), weights);
+  double units_cost = cost(batch, std::ceil(double(blocks) / by_units), weights / by_units);
   if (units_cost < std::min(rows_cost, worthwhile * alone)) units_cost += meeting_cost(by_units);
   if (std::min(rows_cost, units_cost) > worthwhile * alone) return plan;
   plan.split = rows_cost <= units_cost ? Split::rows : Split::units;

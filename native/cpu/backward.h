@@ -213,7 +213,7 @@ class BackwardRun : CellGradients<Number> {
           from[r] = zeros;
           to[r] = dout + (rows[n + r].local * at.J + j) * V;
         }
-        row_tile_for<Number>(cut.rows(part), vectors, 1)(a, 1, lines, 0, panel, one_panel, {from, to, V}, panel);
+        row_tile_for<Number>(cut.rows(part), vectors, 1)(a, 1, lines, 0, panel, one_panel, {from, to}, panel);
       }
     }
   }
@@ -271,7 +271,7 @@ class BackwardRun : CellGradients<Number> {
         }
         const Factor<Number>* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.deep;
         row_tile_for<Number>(cut.rows(part), piece.vectors, int(at_once))(
-            a, piece.blocks, at.deep, chunk_pairs * at.deep, piece.weights, panels, {from, to, V}, next);
+            a, piece.blocks, at.deep, chunk_pairs * at.deep, piece.weights, panels, {from, to}, next);
       }
     }
   }
@@ -361,7 +361,7 @@ class BackwardRun : CellGradients<Number> {
           }
           const Factor<Number>* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.deep;
           row_tile_for<Number>(cut.rows(part), vectors, 1)(a, blocks_deep, at.deep, chunk_pairs * at.deep, panel,
-                                                           one_panel, {from, to, V}, next);
+                                                           one_panel, {from, to}, next);
           if (is_whole || s + blocks_deep < at.J) continue;
           for (int r = 0; r < cut.rows(part); ++r) give_inputs(to[r], j, vectors, now->dx[n + r]);
         }

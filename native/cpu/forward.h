@@ -112,7 +112,7 @@ class ForwardRun : Cells<Number> {
           to_rows[r] = normed(target, j, numbers[n + r]);
         }
         row_tile_for<Number>(cut.rows(tile), at.blocks, 1)(a, 1, at.depth(at.I), 0, panel, one_panel,
-                                                           {from_rows, to_rows, V}, panel);
+                                                           {from_rows, to_rows}, panel);
       }
     }
     if (!cell.layer_norm) return;
@@ -224,19 +224,19 @@ class ForwardRun : Cells<Number> {
     // Each tile fetches a part of the panel that comes next; more than that would drive out what is in use.
     const Factor<Number>* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * depth * V;
     if (!cell.layer_norm) {
-      row_tile_for<Number>(count, at.blocks, panels)(a, 1, depth, 0, weight, {0, panel, block}, {from, to, V}, next);
+      row_tile_for<Number>(count, at.blocks, panels)(a, 1, depth, 0, weight, {0, panel, block}, {from, to}, next);
       if (is_plain) Base::template run_cells<true>(tile, count, j, panels);
       else Base::template run_cells<false>(tile, count, j, panels);
       return;
     }
     const Index of_h = at.depth(at.R);
-    row_tile_for<Number>(count, at.blocks, 1)(a, 1, of_h, 0, weight, one_panel, {from, to, V}, next);
+    row_tile_for<Number>(count, at.blocks, 1)(a, 1, of_h, 0, weight, one_panel, {from, to}, next);
     if (!cell.gate_recurrence) return;
     for (int r = 0; r < count; ++r) {  // what the gates add is not normalised
       a[r] += of_h;
       to[r] = gates(j, tile[r].number);
     }
-    row_tile_for<Number>(count, at.blocks, 1)(a, 1, depth - of_h, 0, weight + of_h * at.width, one_panel, {from, to, V},
+    row_tile_for<Number>(count, at.blocks, 1)(a, 1, depth - of_h, 0, weight + of_h * at.width, one_panel, {from, to},
                                               next);
   }
 
@@ -276,7 +276,7 @@ class ForwardRun : Cells<Number> {
           from[r] = zeros;
           to[r] = projected + (rows[n + r].local * outputs + j) * V;
         }
-        row_tile_for<Number>(cut.rows(tile), vectors, 1)(a, 1, depth, 0, panel, one_panel, {from, to, V}, panel);
+        row_tile_for<Number>(cut.rows(tile), vectors, 1)(a, 1, depth, 0, panel, one_panel, {from, to}, panel);
       }
     }
     for (Index n = 0; n < count; ++n) {

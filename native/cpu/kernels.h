@@ -15,6 +15,7 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
   using Real = Wide<Number>;
   return {
       lanes<Real>,
+      max_rows,
       [](const Cell& cell) { return Packed<Number>(cell, nullptr).size; },
       pack_weights<Number>,
       [](const Forward<Number>& layer) {

@@ -14,8 +14,6 @@ inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 inline Index smaller(Index a, Index b) { return a < b ? a : b; }
 inline Index larger(Index a, Index b) { return a > b ? a : b; }
 
-constexpr Index cache_line = 64;  // bytes
-
 // Hands out parts of a buffer, each on a cache line of its own; with a null buffer it counts.
 template <class Real>
 class Parts {

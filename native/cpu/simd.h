@@ -24,6 +24,8 @@ constexpr int vector_bytes = 16, registers = 32;
 constexpr int vector_bytes = 16, registers = 16;
 #endif
 
+constexpr int cache_line = 64;  // bytes
+
 template <class Real>
 struct Bits;
 template <>
@@ -123,7 +125,7 @@ inline void hold(V& value) {
 #elif defined(__aarch64__)
   asm("" : "+w"(value));
 #else
-  (void)value;  // there are too few registers to hold one
+  asm("" : "+x"(value));
 #endif
 }
 
@@ -133,6 +135,12 @@ inline V at_most(V a, V limit) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(a[0]) == 4) return (V)_mm512_maskz_min_ps(0xffff, (__m512)limit, (__m512)a);
   else return (V)_mm512_maskz_min_pd(0xff, (__m512d)limit, (__m512d)a);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(a[0]) == 4) return (V)_mm256_min_ps((__m256)limit, (__m256)a);
+  else return (V)_mm256_min_pd((__m256d)limit, (__m256d)a);
+#elif defined(__x86_64__)
+  if constexpr (sizeof(a[0]) == 4) return (V)_mm_min_ps((__m128)limit, (__m128)a);
+  else return (V)_mm_min_pd((__m128d)limit, (__m128d)a);
 #else
   return limit < a ? limit : a;
 #endif
@@ -142,6 +150,12 @@ inline V at_least(V a, V limit) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(a[0]) == 4) return (V)_mm512_maskz_max_ps(0xffff, (__m512)limit, (__m512)a);
   else return (V)_mm512_maskz_max_pd(0xff, (__m512d)limit, (__m512d)a);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(a[0]) == 4) return (V)_mm256_max_ps((__m256)limit, (__m256)a);
+  else return (V)_mm256_max_pd((__m256d)limit, (__m256d)a);
+#elif defined(__x86_64__)
+  if constexpr (sizeof(a[0]) == 4) return (V)_mm_max_ps((__m128)limit, (__m128)a);
+  else return (V)_mm_max_pd((__m128d)limit, (__m128d)a);
 #else
   return limit > a ? limit : a;
 #endif

@@ -11,17 +11,18 @@ namespace foretell::FORETELL_VARIANT {
 
 constexpr int max_rows = registers == 32 ? 6 : 3;  // 6 x 4 sums, 4 weights and what is broadcast fill 32 registers
 constexpr int max_vectors = 4;
+constexpr bool is_avx2 = registers == 16 && vector_bytes == 32;
+constexpr Index at_once = is_avx2 ? 4 : 1;  // products from one question to the next
 constexpr Index chain = 128;  // factors of a row in a partial sum, at most
 
 #define FORETELL_UNROLL _Pragma("GCC unroll 8")
 
-// Where a tile's sums begin and end: a pointer for each row, and the stride of vectors in both.  It goes by reference:
-// a copy is one wide load of narrow stores just made, which has to wait for them (7 % at H = 128).
+// Where a tile's sums begin and end: a pointer for each row.  It goes by reference: a copy is one wide load of narrow
+// stores just made, which has to wait for them (7 % at H = 128).
 template <class Real>
 struct Sums {
   const Real* const* from;
   Real* const* to;
-  Index vector;
 };
 
 // How much further a second panel has its part of the rows, of the weights and of the sums.  With the same sums it is
@@ -31,9 +32,44 @@ struct PanelStrides {
 };
 constexpr PanelStrides one_panel;
 
+// total[r][v] += value(r) b[v], where value(r) is broadcast.  With 32 registers the weights wait in registers for all
+// rows.  With 16 they wait for two; three rows and twelve sums leave room for one, and the rows wait for the weights.
+template <class Number, int ROWS, int VECTORS, class Value>
+[[gnu::always_inline]] inline void multiply(const Value& value, const Factor<Number>* b,
+                                            Vec<Wide<Number>> (&total)[ROWS][VECTORS]) {
+  using P = Product<Number>;
+  constexpr int V = lanes<Wide<Number>>;
+  if constexpr (is_avx2) {
+    typename P::Factors row[ROWS];
+    FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) row[r] = value(r);
+    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
+      auto weight = P::load(b + v * V);
+      if constexpr (ROWS == 2) hold(weight);
+      FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) total[r][v] = P::add(row[r], weight, total[r][v]);
+    }
+  } else {
+    typename P::Factors weight[VECTORS];
+    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
+      weight[v] = P::load(b + v * V);
+      if constexpr (registers == 32) hold(weight[v]);
+    }
+    FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
+      const auto row = value(r);
+      FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) total[r][v] = P::add(row, weight[v], total[r][v]);
+    }
+  }
+}
+
+// Fetches `bytes` from `from` on into L2.
+[[gnu::always_inline]] inline void fetch(const void* from, Index bytes) {
+  FORETELL_UNROLL for (Index n = 0; n < bytes; n += cache_line) {
+    __builtin_prefetch(static_cast<const char*>(from) + n, 0, 2);
+  }
+}
+
 // to[r][v] = from[r][v] + sum over s < segments, k < length of a[r][s * stride + k] b[s * length + k][v], where b is
 // dense [segments * length][VECTORS][lanes].  Meanwhile a vector a product is fetched into L2 from `next` on, where the
-// weights of the tiles to come lie.
+// weights of the tiles to come lie; and with AVX2, whose segments are short, the next one of each row into L1.
 template <class Number, int ROWS, int VECTORS, int PANELS>
 inline void row_tile(const Factor<Number>* const* a, Index segments, Index length, Index stride,
                      const Factor<Number>* b, const PanelStrides& panels, const Sums<Wide<Number>>& sums,
@@ -42,31 +78,38 @@ inline void row_tile(const Factor<Number>* const* a, Index segments, Index lengt
   using Real = Wide<Number>;
   constexpr int V = lanes<Real>;
   const Factor<Number>* rows[ROWS];
-  FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] = a[r];
+  const Real* from[ROWS];
+  Real* to[ROWS];
+  FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
+    rows[r] = a[r];
+    from[r] = sums.from[r];
+    to[r] = sums.to[r];
+  }
+  constexpr Index of_line = cache_line / sizeof(Factor<Number>);
   const Index steps = length < chain ? length : chain;       // of a chain within a segment,
   const Index joined = length < chain ? chain / length : 1;  // or so many whole segments
-  const Real* const* from = sums.from;
   for (Index s = 0, k = 0; s < segments;) {
-    Vec<Real> total[ROWS][PANELS][VECTORS] = {};
+    Vec<Real> total[PANELS][ROWS][VECTORS] = {};
+    const auto add = [&](Index n) __attribute__((always_inline)) {  // the product at k + n
+      FORETELL_UNROLL for (int p = 0; p < PANELS; ++p) {
+        const auto value = [&](int r) { return P::broadcast(rows[r] + p * panels.a + k + n); };
+        multiply<Number>(value, b + p * panels.b + n * VECTORS * V, total[p]);
+      }
+    };
     for (Index part = 0; part < joined && s < segments; ++part) {
       const Index end = k + steps < length ? k + steps : length;
-      for (; k < end; ++k) {
-        typename P::Factors weight[PANELS][VECTORS];
-        FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
-          FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-            weight[p][v] = P::load(b + p * panels.b + v * V);
-            hold(weight[p][v]);
-          }
-        FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
-          FORETELL_UNROLL for (int p = 0; p < PANELS; ++p) {
-            const auto value = P::broadcast(rows[r] + p * panels.a + k);
-            FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v)
-              total[r][p][v] = P::add(value, weight[p][v], total[r][p][v]);
-          }
-        __builtin_prefetch(next, 0, 2);
-        next += V;
-        b += VECTORS * V;
+      if (is_avx2 && s + 1 < segments && k == 0) {
+        FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
+          for (Index n = 0; n < length; n += of_line) __builtin_prefetch(rows[r] + stride + n);
+        }
       }
+      for (; k + at_once <= end; k += at_once) {
+        FORETELL_UNROLL for (Index n = 0; n < at_once; ++n) add(n);
+        fetch(next, at_once * V * sizeof(Factor<Number>));
+        next += at_once * V;
+        b += at_once * VECTORS * V;
+      }
+      for (; k < end; ++k, b += VECTORS * V) add(0);
       if (k < length) continue;
       k = 0;
       ++s;
@@ -75,11 +118,11 @@ inline void row_tile(const Factor<Number>* const* a, Index segments, Index lengt
     FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
       FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
         FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-          const Index where = p * panels.sums + v * sums.vector;
-          const Real* before = p && !panels.sums ? sums.to[r] : from[r];
-          store(sums.to[r] + where, load(before + where) + total[r][p][v]);
+          const Index where = p * panels.sums + v * V;
+          const Real* before = p && !panels.sums ? to[r] : from[r];
+          store(to[r] + where, load(before + where) + total[p][r][v]);
         }
-    from = sums.to;
+    FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) from[r] = to[r];
   }
 }
 
@@ -87,26 +130,21 @@ inline void row_tile(const Factor<Number>* const* a, Index segments, Index lengt
 template <class Number, int ROWS, int VECTORS>
 inline void column_tile(const Factor<Number>* const* a, Index column, Index length, const Factor<Number>* b,
                         Wide<Number>* c, Index c_row) {
-  using P = Product<Number>;
   using Real = Wide<Number>;
   constexpr int V = lanes<Real>;
   // The sums so far, which are many megabytes, are on their way while the products are computed.
   FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
     FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) __builtin_prefetch(c + r * c_row + v * V, 1);
   Vec<Real> total[ROWS][VECTORS] = {};
-  for (Index k = 0; k < length; ++k) {
+  const auto add = [&](Index k) __attribute__((always_inline)) {
     const Factor<Number>* row = a[k] + column;
-    typename P::Factors weight[VECTORS];
-    FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-      weight[v] = P::load(b + v * V);
-      hold(weight[v]);
-    }
-    FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) {
-      const auto value = P::broadcast(row + r);
-      FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) total[r][v] = P::add(value, weight[v], total[r][v]);
-    }
-    b += VECTORS * V;
+    multiply<Number>([&](int r) { return Product<Number>::broadcast(row + r); }, b + k * VECTORS * V, total);
+  };
+  Index k = 0;
+  for (; k + at_once <= length; k += at_once) {
+    FORETELL_UNROLL for (Index n = 0; n < at_once; ++n) add(k + n);
   }
+  for (; k < length; ++k) add(k);
   FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
     FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
       Real* to = c + r * c_row + v * V;

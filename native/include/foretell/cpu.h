@@ -10,6 +10,9 @@ namespace foretell {
 // Names as Linux spells them, for example "avx512_bf16"; only what the operating system has enabled too.
 std::vector<std::string_view> features();
 
+// Bytes of a core's second cache; of a common one where the system does not tell.
+double second_cache_bytes();
+
 // One build of the kernels.
 struct Variant {
   std::string_view name;

@@ -159,7 +159,7 @@ template <class Number>
 struct Kernels {
   using Real = Wide<Number>;
 
-  Index lanes;  // numbers in a vector
+  Index lanes, tile_rows;  // numbers in a vector; rows of a tile at most
   Index (*packed_size)(const Cell&);  // of the weights, ready for forward
   void (*pack)(const Cell&, const Parameters<const Real>&, Real* packed, const Team&);
   Index (*saved_size)(const Forward<Number>&);
