@@ -41,6 +41,9 @@ int main() {
   }
   check(&foretell::choose("") == foretell::supported_variants().front(), "the best supported variant is chosen");
 
+  const double cache = foretell::second_cache_bytes();
+  check(cache >= 1 << 16 && cache <= 1 << 28, "a second cache is larger than the first and smaller than memory");
+
   const std::string message = refusal("abacus");
   check(message.find("'abacus'") != std::string::npos, "the refusal names what came");
   check(message.find("baseline") != std::string::npos, "the refusal names what is allowed");
