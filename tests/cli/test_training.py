@@ -132,7 +132,9 @@ def test_force_with_a_bad_table_leaves_what_was_there(run, table, tmp_path, smal
 
 def test_nothing_to_resume(run, model, tmp_path):
     assert "complete" in run("resume", model).stderr
-    assert run("resume", tmp_path / "none").exit_code == 2
+    missing = run("resume", tmp_path / "none")
+    assert missing.exit_code == 2
+    assert "there is no training run to resume" in missing.stderr.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ def test_zones():
 def test_whole_numbers_as_time():
     schema = infer_schema(table({"year": [1990, 1991, 1993], "size": [1.0, 3.0, 2.0]}))
     assert (schema.time, schema.frequency, schema.gaps) == ("year", "1i", 1)
+    assert "rows       3, 1 gap\n" in schema.describe()
 
 
 def test_rows_are_counted_where_there_is_no_time():

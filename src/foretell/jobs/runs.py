@@ -37,8 +37,9 @@ def read_run(folder: Path, kind: type[R]) -> R:
 
 def read_job(folder: Path) -> str:
     """The job of the run in a checkpoint folder."""
+    content = _content(folder)
     try:
-        return str(json.loads(_content(folder))["job"])
+        return str(json.loads(content)["job"])
     except (ValueError, KeyError, TypeError):
         raise _damaged(folder) from None
 

@@ -78,7 +78,7 @@ class Schema(BaseModel):
             "static": self._listed("static"),
             "ignored": _shortened([f"{name} ({why})" for name, why in self.ignored.items()]),
             "frequency": f"{frequency.words} ({frequency.name})",
-            "rows": f"{self.rows:,}, {self.gaps or 'no':{',' if self.gaps else ''}} gaps",
+            "rows": f"{self.rows:,}, {counted_gaps(self.gaps)}",
         }
         block = [f"  {name:<10} {value}" for name, value in lines.items()]
         return "\n".join([self.source, *block, f"  {OVERRIDE}"])
@@ -86,6 +86,11 @@ class Schema(BaseModel):
     def _listed(self, role: Role) -> str:
         kinds = {name: f" ({len(values)} kinds)" for name, values in self.categories.items()}
         return _shortened([name + kinds.get(name, "") for name in getattr(self, role)])
+
+
+def counted_gaps(count: int) -> str:
+    """So many gaps, in words."""
+    return f"{count:,} gap{'s' * (count != 1)}" if count else "no gaps"
 
 
 def _shortened(items: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from foretell.jobs.forecasting.folder import Record
 from foretell.jobs.forecasting.model import Model
 from foretell.jobs.forecasting.predicting import readable_times
 from foretell.sequences import Panel
+from foretell.sequences.schema import counted_gaps
 
 SHOWN_SERIES = 12
 GATE_ROWS = 96  # the most steps of the heat-maps
@@ -45,7 +46,7 @@ def facts(model: Model, record: Record) -> tuple[tuple[str, str], ...]:
     logs = [name for name, how in zip(schema.targets, fitted.scaling.transform, strict=True) if how == "log"]
     listed = {
         "Source": schema.source,
-        "Rows": f"{schema.rows:,} in {schema.n_series:,} series, {schema.gaps:,} gaps",
+        "Rows": f"{schema.rows:,} in {schema.n_series:,} series, {counted_gaps(schema.gaps)}",
         "Target": ", ".join(schema.targets),
         "Past covariates": ", ".join(schema.past) or "none",
         "Known covariates": ", ".join(schema.known) or "none",
