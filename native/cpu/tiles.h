@@ -12,7 +12,7 @@ namespace foretell::FORETELL_VARIANT {
 constexpr int max_rows = registers == 32 ? 6 : 3;  // 6 x 4 sums, 4 weights and what is broadcast fill 32 registers
 constexpr int max_vectors = 4;
 constexpr bool is_avx2 = registers == 16 && vector_bytes == 32;
-constexpr Index at_once = is_avx2 ? 4 : 1;  // products from one question to the next
+constexpr Index at_once = is_avx2 ? 4 : 1;  // products from one question of the loop to the next
 constexpr Index chain = 128;  // factors of a row in a partial sum, at most
 
 #define FORETELL_UNROLL _Pragma("GCC unroll 8")
@@ -33,7 +33,8 @@ struct PanelStrides {
 constexpr PanelStrides one_panel;
 
 // total[r][v] += value(r) b[v], where value(r) is broadcast.  With 32 registers the weights wait in registers for all
-// rows.  With 16 they wait for two; three rows and twelve sums leave room for one, and the rows wait for the weights.
+// rows.  AVX2 has 16: there the rows wait, for twelve sums leave room for one weight.  With SSE, which has as many and
+// fuses nothing, that is a fifth slower.
 template <class Number, int ROWS, int VECTORS, class Value>
 [[gnu::always_inline]] inline void multiply(const Value& value, const Factor<Number>* b,
                                             Vec<Wide<Number>> (&total)[ROWS][VECTORS]) {

@@ -13,7 +13,7 @@ namespace foretell::FORETELL_VARIANT {
 constexpr Index product_depth = 128;  // pairs in a partial sum, at most: a panel of their gradients stays in L1
 constexpr Index group_columns = 384;  // columns gathered side by side,
 constexpr Index panels_for_gathering = 8;  // where so many panels use them,
-// And rows of more bytes lie so far apart that caches do not hold a column; AVX2's CPUs have 32 KiB of L1 for it.
+// And rows of more bytes lie so far apart that caches do not hold a column.
 constexpr std::size_t near_rows = is_avx2 ? 1024 : 2048;
 
 // What the steps of a chunk leave for the products after it.  Two take turns, so that one meeting a chunk is enough.
