@@ -150,6 +150,7 @@ class BackwardRun : CellGradients<Number> {
     for (Index n = 0; n < count; ++n) {
       rows[n] = Base::row_at(t, n, Base::number(Base::all_steps, t, n));
       rows[n].place = Base::number(span, t, n);
+      rows[n].dy = b.dy.data ? pairs.at(b.dy, t, rows[n].row) : nullptr;
       if (team.split == Split::rows || team.member == 0) note(rows[n]);
     }
     if (b.dx.data && !f.rows.packed && (team.split == Split::rows || team.member == 0)) {
@@ -179,12 +180,16 @@ class BackwardRun : CellGradients<Number> {
   void differentiate_cells(Index count) {
     constexpr Index ahead = 4;
     for (Index j = share.first_block; j < share.last_block; ++j) {
-      for (Index n = 0; n < count; ++n) {
-        const Index next = n + ahead;
-        if (next < count) Base::fetch_cell(rows[next], j);
-        else if (j + 1 < share.last_block) Base::fetch_cell(rows[smaller(next - count, count - 1)], j + 1);
-        Base::template differentiate_cell<PLAIN>(rows[n], j);
-      }
+      const bool is_last = j + 1 == share.last_block;
+      const auto block = Base::template block_at<PLAIN>(j), after = Base::template block_at<PLAIN>(j + !is_last);
+      at.with_units(j, [&](auto units) {
+        for (Index n = 0; n < count; ++n) {
+          const Index next = n + ahead;
+          if (next < count) Base::fetch_cell(rows[next], block);
+          else if (!is_last) Base::fetch_cell(rows[smaller(next - count, count - 1)], after);
+          Base::template differentiate_cell<PLAIN>(rows[n], block, units);
+        }
+      });
     }
   }
 
@@ -193,7 +198,8 @@ class BackwardRun : CellGradients<Number> {
       const RowAt<Number>& row = rows[n];
       for (Index j = 0; j < outputs; ++j) {
         const Index where = (row.local * outputs + j) * V;
-        const Vec<Real> value = Base::template unzone_h<false>(row, j, dh + where);
+        const int there = int(smaller(V, at.R - j * V));
+        const Vec<Real> value = Base::template unzone_h<false>(row, j, dh + where, there);
         store(dprojected + where, value);
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
         store(now->h + (first * chunk_pairs + row.place * vectors + (j - first)) * V, value);

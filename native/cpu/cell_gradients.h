@@ -33,66 +33,85 @@ class CellGradients : protected Run<Number> {
     for (Chunk<Number>& part : chunks) part.take(shared, cell, chunk_pairs);
   }
 
-  Vec<Real> load_dy(const RowAt<Number>& row, Index j) const {
-    if (!b.dy.data) return Vec<Real>{};
-    return load(pairs.at(b.dy, row.step, row.row) + j * V, int(smaller(V, at.R - j * V)));
-  }
-
-  // The gradient of the output before zoneout; what zoneout hands straight on stays in `kept`.
+  // The gradient of the output before zoneout, with what came through the states in `passed`; there stays what zoneout
+  // hands straight on.
   template <bool PLAIN>
-  Vec<Real> unzone_h(const RowAt<Number>& row, Index j, Real* kept) const {
-    const Vec<Real> total = load_dy(row, j) + load(dh + (row.local * outputs + j) * V);
+  Vec<Real> unzone_h(const RowAt<Number>& row, Index j, Real* passed, int units) const {
+    const Vec<Real> total = row.dy ? load(passed) + load(row.dy + j * V, units) : load(passed);
     if (PLAIN || !zoneout.of_h()) {
-      store(kept, Vec<Real>{});
+      store(passed, Vec<Real>{});
       return total;
     }
     const Vec<Real> keep = zoneout.keep_h(j, row.number);
-    store(kept, keep * total);
+    store(passed, keep * total);
     return (all(Real(1)) - keep) * total;
   }
 
-  // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
+  // A block of units: where it begins in what forward saved of all pairs, in the gradients of the chunk's pairs, and in
+  // those that rows hand on.  It is held in variables of its own: a store may change members for all that the compiler
+  // knows, and the less it reads again, the more rows fit the window in which a core looks ahead.
+  struct Block {
+    Index j, width;
+    const Real *gates, *fresh;
+    Number* to;
+    Real *dh, *dc;
+    Index dh_row, dc_row;  // from row to row
+  };
   template <bool PLAIN>
-  Vec<Real> output_gradient(const RowAt<Number>& row, Index j) const {
-    if (!PLAIN && cell.projection) return load(dout + (row.local * at.J + j) * V);
-    return unzone_h<PLAIN>(row, j, dh + (row.local * outputs + j) * V);
+  Block block_at(Index j) const {
+    const Index width = PLAIN ? 4 * V : at.width;
+    const Real* fresh = !PLAIN && computed.fresh ? computed.fresh : computed.cells;
+    return {.j = j,
+            .width = width,
+            .gates = computed.gates + j * computed.pairs * width,
+            .fresh = fresh + j * computed.pairs * V,
+            .to = now->gates + j * chunk_pairs * width,
+            .dh = dh + j * V,
+            .dc = dc + j * V,
+            .dh_row = outputs * V,
+            .dc_row = at.J * V};
   }
 
-  const Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
+  // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
+  template <bool PLAIN, class Count>
+  Vec<Real> output_gradient(const RowAt<Number>& row, const Block& block, Count units) const {
+    if (!PLAIN && cell.projection) return load(dout + (row.local * at.J + block.j) * V);
+    return unzone_h<PLAIN>(row, block.j, block.dh + row.local * block.dh_row, units);
+  }
+
   Number* placed(Number* buffer, Index j, const RowAt<Number>& row) const {
     return buffer + (j * chunk_pairs + row.place) * at.width;
   }
-  template <bool PLAIN>
-  Vec<Real> fresh(Index j, const RowAt<Number>& row) const {
-    return load((!PLAIN && computed.fresh ? computed.fresh : computed.cells) + (j * computed.pairs + row.number) * V);
-  }
 
   // Brings into L1 what `differentiate_cell` will read of a row: forward saved it long ago, and it has gone to L3.
-  void fetch_cell(const RowAt<Number>& row, Index j) const {
-    for (int v = 0; v < at.blocks; ++v) __builtin_prefetch(gates(j, row.number) + v * V);
-    __builtin_prefetch(computed.cells + (j * computed.pairs + row.number) * V);
-    __builtin_prefetch(row.c_before + j * row.c_stride);
+  static void fetch_cell(const RowAt<Number>& row, const Block& block) {
+    const Real* gates = block.gates + row.number * block.width;
+    for (Index n = 0; n < block.width; n += V) __builtin_prefetch(gates + n);
+    __builtin_prefetch(block.fresh + row.number * V);
+    __builtin_prefetch(row.c_before + block.j * row.c_stride);
   }
 
-  template <bool PLAIN>
-  [[gnu::always_inline]] void differentiate_cell(const RowAt<Number>& row, Index j) {
-    const Vec<Real> one = all(Real(1)), dout = output_gradient<PLAIN>(row, j);
-    const int block = PLAIN ? 3 : at.block[3];
-    const Vec<Real> o = block < 0 ? one : load(gates(j, row.number) + block * V);
-    Vec<Real> u = fresh<PLAIN>(j, row), slope = one;
+  template <bool PLAIN, class Count>
+  [[gnu::always_inline]] void differentiate_cell(const RowAt<Number>& row, const Block& block, Count units) const {
+    const Vec<Real> one = all(Real(1)), dout = output_gradient<PLAIN>(row, block, units);
+    const int part = PLAIN ? 3 : at.block[3];
+    const Vec<Real> o = part < 0 ? one : load(block.gates + row.number * block.width + part * V);
+    Vec<Real> u = load(block.fresh + row.number * V), slope = one;
     if (PLAIN || cell.output_activation) {
       u = tanh<Real>(u);
       slope = one - u * u;
     }
-    differentiate_gates<PLAIN>(row, j, dout * u, dout * o * slope);
+    differentiate_gates<PLAIN>(row, block, units, dout * u, dout * o * slope);
   }
 
   // From the gradients of o and, through the output alone, of the fresh cell to those of all before activation.
-  template <bool PLAIN>
-  [[gnu::always_inline]] void differentiate_gates(const RowAt<Number>& row, Index j, Vec<Real> d_o, Vec<Real> dfresh) {
+  template <bool PLAIN, class Count>
+  [[gnu::always_inline]] void differentiate_gates(const RowAt<Number>& row, const Block& at_block, Count units,
+                                                  Vec<Real> d_o, Vec<Real> dfresh) const {
+    const Index j = at_block.j;
     const auto block = [&](int part) { return PLAIN ? part : at.block[part]; };
     const bool coupled = !PLAIN && cell.coupled, recurs = !PLAIN && cell.gate_recurrence;
-    const Real* memory = gates(j, row.number);
+    const Real* memory = at_block.gates + row.number * at_block.width;
     const Vec<Real> one = all(Real(1));
     const auto value = [&](int part) { return block(part) < 0 ? one : load(memory + block(part) * V); };
     const Vec<Real> i = value(0), g = value(2), o = value(3);
@@ -100,7 +119,7 @@ class CellGradients : protected Run<Number> {
     const Vec<Real> before = load(row.c_before + j * row.c_stride);
     const Vec<Real> zero{};
     const Real* p = !PLAIN && cell.peepholes ? peephole + j * 3 * V : nullptr;
-    Real* cell_gradient = dc + (row.local * at.J + j) * V;
+    Real* cell_gradient = at_block.dc + row.local * at_block.dc_row;
     Vec<Real> dc_after = load(cell_gradient), dc_before{};
     if (!PLAIN && zoneout.of_c()) {
       const Vec<Real> keep_c = zoneout.keep_c(j, row.number);
@@ -123,12 +142,12 @@ class CellGradients : protected Run<Number> {
     dc_before = fma(dfresh, fg, dc_before);
     if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
-    Number* to = placed(now->gates, j, row);
+    Number* to = at_block.to + row.place * at_block.width;
     // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
     for (int part = 0; part < 4; ++part) {
-      if (block(part) >= 0) store(to + block(part) * V, only(gradients[part], at.units(j)));
+      if (block(part) >= 0) store(to + block(part) * V, only(gradients[part], units));
     }
-    store(cell_gradient, only(dc_before, at.units(j)));
+    store(cell_gradient, only(dc_before, units));
   }
 
   Vec<Real> load_gate(const RowAt<Number>& row, Index j, int part) const {
@@ -137,74 +156,84 @@ class CellGradients : protected Run<Number> {
 
   void differentiate_normed(const RowAt<Number>& row) {
     const Vec<Real> one = all(Real(1));
+    NormSums sums;
     for (Index j = 0; j < at.J; ++j) {
-      const Vec<Real> dout = output_gradient<false>(row, j);
-      const Index where = (j * computed.pairs + row.number) * V;
-      const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
+      const Block block = block_at<false>(j);
+      const Vec<Real> dout = output_gradient<false>(row, block, at.units(j));
+      const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j)), normed = normed_c(row, j);
       const Vec<Real> bias = f.weights.bias_c ? load(f.weights.bias_c + j * V, at.units(j)) : Vec<Real>{};
-      Vec<Real> u = fma(load(computed.normed_c + where), gain, bias), slope = one;
+      Vec<Real> u = fma(normed, gain, bias), slope = one;
       if (cell.output_activation) {
         u = tanh<Real>(u);
         slope = one - u * u;
       }
-      const Vec<Real> o = at.block[3] < 0 ? one : load(gates(j, row.number) + at.block[3] * V);
-      store(now->u + (j * chunk_pairs + row.place) * V, only(dout * o * slope, at.units(j)));
+      const Vec<Real> o = at.block[3] < 0 ? one : load(block.gates + row.number * at.width + at.block[3] * V);
+      const Vec<Real> du = only(dout * o * slope, at.units(j));
+      store(now->u + (j * chunk_pairs + row.place) * V, du);
+      sums.add(du * gain, normed);
       if (at.block[3] >= 0) store(placed(now->gates, j, row) + at.block[3] * V, dout * u);  // of o, for below
     }
-    const Means of_c = norm_means(now->u + row.place * V, chunk_pairs * V, computed.normed_c + row.number * V,
-                                  computed.pairs * V, f.weights.norm_c, 1);
+    const NormMeans of_c(sums, at.H, computed.spread_c[row.number]);
     for (Index j = 0; j < at.J; ++j) {
       const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
-      const Vec<Real> normed = load(computed.normed_c + (j * computed.pairs + row.number) * V);
       const Vec<Real> du = load(now->u + (j * chunk_pairs + row.place) * V) * gain;
-      const Vec<Real> dfresh = unnormalise(du, normed, of_c, computed.spread_c[row.number]);
       const Vec<Real> d_o = at.block[3] < 0 ? one : load(placed(now->gates, j, row) + at.block[3] * V);
-      differentiate_gates<false>(row, j, d_o, dfresh);
+      differentiate_gates<false>(row, block_at<false>(j), at.units(j), d_o, of_c.before(du, normed_c(row, j)));
     }
-    unnormalise_gates(row, now->gates_x, computed.normed_x, f.weights.norm_ih, computed.spread_x[row.number]);
-    unnormalise_gates(row, now->gates_h, computed.normed_h, f.weights.norm_hh, computed.spread_h[row.number]);
-  }
-
-  // With d the gradient of y = gain * normed: the means over a row of gain d and of gain d normed.
-  struct Means {
-    Real plain, normed;
-  };
-
-  template <class Gradient>
-  Means norm_means(const Gradient* gradient, Index stride, const Real* normed, Index normed_stride, const Real* gain,
-                   int vectors) const {
-    Vec<Real> plain{}, product{};
-    for (Index j = 0; j < at.J; ++j) {
-      for (int v = 0; v < vectors; ++v) {
-        const Vec<Real> d = load(gradient + j * stride + v * V) * load(gain + v * at.H + j * V, at.units(j));
-        plain += d;
-        product = fma(d, load(normed + j * normed_stride + v * V), product);
-      }
-    }
-    const Real count = Real(at.H * vectors);
-    return {sum<Real>(plain) / count, sum<Real>(product) / count};
-  }
-
-  static Vec<Real> unnormalise(Vec<Real> d, Vec<Real> normed, Means means, Real spread) {
-    return (d - all(means.plain) - normed * all(means.normed)) * all(spread);
-  }
-
-  void unnormalise_gates(const RowAt<Number>& row, Number* to, const Real* normed, const Real* gain,
-                         Real spread) const {
-    const Number* d = now->gates + row.place * at.width;
-    const Real* x = normed + row.number * at.width;
-    const Means means = norm_means(d, chunk_pairs * at.width, x, computed.pairs * at.width, gain, at.blocks);
-    for (Index j = 0; j < at.J; ++j) {
-      for (int v = 0; v < at.blocks; ++v) {
-        const Vec<Real> scaled =
-            load(d + j * chunk_pairs * at.width + v * V) * load(gain + v * at.H + j * V, at.units(j));
-        const Vec<Real> value = unnormalise(scaled, load(x + j * computed.pairs * at.width + v * V), means, spread);
-        store(placed(to, j, row) + v * V, only(value, at.units(j)));
-      }
-    }
+    unnormalise_gates(row);
   }
 
  private:
+  // With d the gradient of y = gain * normed: the sums over a row of gain d and of gain d normed.
+  struct NormSums {
+    Vec<Real> plain{}, product{};
+    void add(Vec<Real> d, Vec<Real> normed) {
+      plain += d;
+      product = fma(d, normed, product);
+    }
+  };
+  // Their means; `before` is the gradient of what was normed.
+  struct NormMeans {
+    Vec<Real> plain, product, spread;
+    NormMeans(const NormSums& sums, Index count, Real spread)
+        : plain(all(sum<Real>(sums.plain) / Real(count))), product(all(sum<Real>(sums.product) / Real(count))),
+          spread(all(spread)) {}
+    Vec<Real> before(Vec<Real> d, Vec<Real> normed) const { return (d - plain - normed * product) * spread; }
+  };
+
+  Vec<Real> normed_c(const RowAt<Number>& row, Index j) const {
+    return load(computed.normed_c + (j * computed.pairs + row.number) * V);
+  }
+
+  // Before the two norms whose sum a row's gates are; with variables of its own, as `Block`.
+  void unnormalise_gates(const RowAt<Number>& row) const {
+    const Index H = at.H, stride = chunk_pairs * at.width, normed_stride = computed.pairs * at.width;
+    const int vectors = at.blocks;
+    const Number* d = now->gates + row.place * at.width;
+    const Real *x = computed.normed_x + row.number * at.width, *h = computed.normed_h + row.number * at.width;
+    const Real *x_gain = f.weights.norm_ih, *h_gain = f.weights.norm_hh;
+    NormSums x_sums, h_sums;
+    at.for_blocks([&](Index j, auto units) {
+      for (int v = 0; v < vectors; ++v) {
+        const Vec<Real> value = load(d + j * stride + v * V);
+        const Index gain = v * H + j * V, at_normed = j * normed_stride + v * V;
+        x_sums.add(value * load(x_gain + gain, units), load(x + at_normed));
+        h_sums.add(value * load(h_gain + gain, units), load(h + at_normed));
+      }
+    });
+    const NormMeans of_x(x_sums, H * vectors, computed.spread_x[row.number]);
+    const NormMeans of_h(h_sums, H * vectors, computed.spread_h[row.number]);
+    Number *to_x = now->gates_x + row.place * at.width, *to_h = now->gates_h + row.place * at.width;
+    at.for_blocks([&](Index j, auto units) {
+      for (int v = 0; v < vectors; ++v) {
+        const Index to = j * stride + v * V, gain = v * H + j * V, at_normed = j * normed_stride + v * V;
+        const Vec<Real> value = load(d + to);
+        store(to_x + to, only(of_x.before(value * load(x_gain + gain, units), load(x + at_normed)), units));
+        store(to_h + to, only(of_h.before(value * load(h_gain + gain, units), load(h + at_normed)), units));
+      }
+    });
+  }
+
   // The steps whose gradients make one product.
   static Index product_steps(const Forward<Number>& f) {
     const Layout<Number> at(f.cell);

@@ -20,6 +20,7 @@ struct RowAt {
   bool resets;
   const Number* h_before; // [R]
   const Number* seen;     // [K], what the recurrent weights are multiplied with
+  const Number* dy;       // [R], in backward; null: 0
   const Real* c_before;   // of block 0
   Index c_stride;         // from block to block
   Real* c_after;
