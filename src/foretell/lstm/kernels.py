@@ -194,8 +194,9 @@ class Stepper:
         inputs, projects = tuple(layer.weight_ih.shape[1] for layer in weights), weights[0].weight_hr is not None
         cells = _make_cells(options, inputs, start[1].shape[-1], start[0].shape[-1], projects, False)
         batch, width = start[0].shape[1:]
-        self._inputs = {(batch, inputs[0]), (inputs[0],)} if batch == 1 else {(batch, inputs[0])}
-        self._outputs = {1: (width,), 2: (batch, width)}
+        self._outputs: dict[tuple[int, ...], tuple[int, ...]] = {(batch, inputs[0]): (batch, width)}  # by x's shape
+        if batch == 1:
+            self._outputs[inputs[0],] = (width,)
         make = getattr(_core(), f"Stepper{8 * self._number.itemsize}")
         self._cores = [make(cells[part], packed[part], states, batch, self._residual) for part, states in self._parts()]
 
@@ -204,15 +205,17 @@ class Stepper:
         """The same for arrays, which have at least 32 bits; None if x is not one of these sizes."""
         return self._cores[0].step_array if self._kind is self.state[0].dtype else self._step_wide_array
 
-    def step(self, x: Tensor) -> Tensor:
-        """x [B,I] or [I] -> y [B,R] or [R], in x's number type."""
-        shape = self._outputs[x.dim()]
+    def step(self, x: Tensor) -> Tensor | None:
+        """x [B,I] or [I] -> y [B,R] or [R], in x's number type; None if x is not a tensor that a step takes."""
+        shape = self._outputs.get(x.shape)
+        if shape is None or x.dtype is not self._kind or not x.is_cpu:
+            return None
         if x.dtype is self._number and x.is_contiguous() and not x.is_neg():
-            y = x.new_empty(shape)
+            y = x.new_empty(*shape)
             self._cores[0].step(x, y)
             return y
         for layer, core in enumerate(self._cores):
-            y = x.new_empty(shape, dtype=self._number)
+            y = x.new_empty(*shape, dtype=self._number)
             core.step(x.to(self._number).contiguous().resolve_neg(), y)
             above = y.to(x.dtype)
             x = above + x if self._residual and layer else above
@@ -226,9 +229,10 @@ class Stepper:
         return twin
 
     def _step_wide_array(self, x: Any) -> Any:
-        if getattr(x, "shape", None) not in self._inputs or str(x.dtype) != "float32" or not x.flags.c_contiguous:
+        if getattr(x, "shape", None) not in self._outputs or str(x.dtype) != "float32" or not x.flags.c_contiguous:
             return None
-        return self.step(torch.tensor(x, dtype=self._kind)).float().numpy()
+        y = self.step(torch.tensor(x, dtype=self._kind))
+        return None if y is None else y.float().numpy()
 
     def _parts(self) -> list[tuple[slice, list[State]]]:
         """Which layers the core runs at once, with their states; outputs in types it does not know are rounded here."""

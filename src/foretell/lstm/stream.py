@@ -38,16 +38,10 @@ class Stream:
 
     def step(self, x: Any) -> Any:
         """x [B,I], or [I] when B = 1, a tensor or a numpy array -> the output [B,R], or [R], after it, of x's kind."""
-        if isinstance(x, Tensor):
-            if x.shape not in self._shapes or x.dtype is not self._kind or x.device != self._device:
-                raise self._refusal(x)
-            return self._tensor(x)
-        y = self._array(x)
+        is_tensor = isinstance(x, Tensor)
+        y = self._tensor(x) if is_tensor else self._array(x)
         if y is None:
-            raise InputError(
-                f"Stream.step: x must be a tensor or a dense numpy array of shape (B={self._batch}, I={self._input}) "
-                f"and {self._kind}, as the weights are (arrays have at least 32 bits); got {_describe(x)}."
-            )
+            raise self._refusal(x) if is_tensor else self._refusal_of_array(x)
         return y
 
     def save(self) -> State:
@@ -96,6 +90,12 @@ class Stream:
         wanted, got = (self._kind, x.dtype) if x.dtype != self._kind else (self._device, x.device)
         return InputError(f"Stream.step: x must be {wanted}, as the weights are; got {got}.")
 
+    def _refusal_of_array(self, x: Any) -> InputError:
+        return InputError(
+            f"Stream.step: x must be a tensor or a dense numpy array of shape (B={self._batch}, I={self._input}) "
+            f"and {self._kind}, as the weights are (arrays have at least 32 bits); got {_describe(x)}."
+        )
+
 
 def _own(weights: Weights) -> Weights:
     own = {name: values.detach().clone() for name, values in weights._asdict().items() if values is not None}
@@ -114,7 +114,7 @@ def _choose(weights: list[Weights], options: Options, start: State) -> "_NativeS
 
 
 class _NativeSteps:
-    """The compiled kernels."""
+    """The compiled kernels. `tensor` and `array` answer None to what a step does not take."""
 
     def __init__(self, stepper: kernels.Stepper) -> None:
         self._stepper, self.state = stepper, stepper.state
@@ -135,8 +135,11 @@ class _PlainSteps:
         self._masks = Masks(None, *(start[0].new_tensor(chance) if chance else None for chance in chances))
 
     @torch.no_grad()
-    def tensor(self, x: Tensor) -> Tensor:
-        y = x.expand(self.state[0].shape[1], -1)
+    def tensor(self, x: Tensor) -> Tensor | None:
+        like = self.state[0]
+        if not self._takes(x) or x.dtype != like.dtype or x.device != like.device:
+            return None
+        y = x.expand(like.shape[1], -1)
         for number, weights in enumerate(self._weights):
             before = tuple(part[number] for part in self.state)
             step = lstm_step(project_input(y, weights), before, weights, self._options, self._masks)
@@ -146,14 +149,17 @@ class _PlainSteps:
         return y if x.dim() == 2 else y[0]
 
     def array(self, x: Any) -> Any:
-        """As the kernels' own: None if x is not an array that a step takes."""
-        batch, width = self.state[0].shape[1], self._weights[0].weight_ih.shape[1]
-        fits = getattr(x, "shape", None) in ((batch, width), (width,) if batch == 1 else None)
         kind = self.state[0].dtype
         wide = torch.promote_types(kind, torch.float32)
-        if not fits or str(x.dtype) != str(wide).removeprefix("torch.") or not x.flags.c_contiguous:
+        if not self._takes(x) or str(x.dtype) != str(wide).removeprefix("torch.") or not x.flags.c_contiguous:
             return None
-        return self.tensor(torch.tensor(x, dtype=kind)).to(wide).numpy()
+        y = self.tensor(torch.tensor(x, dtype=kind))
+        return None if y is None else y.to(wide).numpy()
+
+    def _takes(self, x: Any) -> bool:
+        """Is x of a step's shape?"""
+        batch, width = self.state[0].shape[1], self._weights[0].weight_ih.shape[1]
+        return getattr(x, "shape", None) in ((batch, width), (width,) if batch == 1 else None)
 
     def twin(self) -> Self:
         twin = copy.copy(self)
