@@ -21,8 +21,8 @@ OURS = "Foretell"
 
 # The largest error allowed, as a share of the largest true value of the same tensor. In float32 the plain layer,
 # torch's own too, was off by up to 2e-6, and by 1.3e-5 without a forget gate, where the cell grows; in bfloat16,
-# which rounds by up to 4e-3, torch's was off by 6e-3.
-TOLERANCE = {torch.float32: 5e-5, torch.bfloat16: 2e-2}
+# which rounds by up to 4e-3, torch's was off by 6e-3, and by 2.2e-2 where the CPU has no instructions for it.
+TOLERANCE = {torch.float32: 5e-5, torch.bfloat16: 3e-2}
 
 
 @dataclass(frozen=True)
