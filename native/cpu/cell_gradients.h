@@ -86,7 +86,7 @@ class CellGradients : protected Run<Number> {
   // Brings into L1 what `differentiate_cell` will read of a row: forward saved it long ago, and it has gone to L3.
   static void fetch_cell(const RowAt<Number>& row, const Block& block) {
     const Real* gates = block.gates + row.number * block.width;
-    for (Index n = 0; n < block.width; n += V) __builtin_prefetch(gates + n);
+    for (Index n = 0; n < block.width; n += cache_line / sizeof(Real)) __builtin_prefetch(gates + n);
     __builtin_prefetch(block.fresh + row.number * V);
     __builtin_prefetch(row.c_before + block.j * row.c_stride);
   }
