@@ -1,5 +1,6 @@
 """Step by step is the same as all at once."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,11 +27,15 @@ def test_one_row_may_come_without_its_batch(make, assert_near):
     assert_near(torch.stack([stream.step(one) for one in x]), layer(x)[0])
 
 
-@pytest.mark.parametrize("backend", ["native", "definition"])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_layers_of_16_bits_take_arrays_of_32(dtype, backend, make, monkeypatch):
-    if backend == "definition":
+@pytest.fixture(params=["native", "definition"])
+def backend(request, monkeypatch):
+    if request.param == "definition":
         monkeypatch.setattr(native, "load", lambda: None)
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_layers_of_16_bits_take_arrays_of_32(dtype, backend, make):
     layer, x = make(3, 5, 2, residual=True).to(dtype), torch.randn(4, 2, 3).to(dtype)
     stream, of_arrays = layer.stream(2), layer.stream(2)
     twin = of_arrays.copy()
@@ -128,11 +133,19 @@ def test_later_weights_need_a_new_stream(make):
             torch.zeros(2, 3, dtype=torch.int64),
             r"x must be torch\.float32, as the weights are; got torch\.int64\.",
         ),
+        (torch.zeros(2, 3, device="meta"), r"x must be cpu, as the weights are; got meta\."),
+        ([[0.0] * 3] * 2, r"x must be a tensor or a dense numpy array .*; got list\."),
     ],
 )
-def test_wrong_steps_are_refused(x, message):
+def test_wrong_steps_are_refused(x, message, backend):
     with pytest.raises(InputError, match=message):
         LSTM(3, 4).stream(2).step(x)
+
+
+def test_a_default_device_does_not_reach_the_arrays(make, backend):
+    stream = make(3, 5).to(torch.bfloat16).stream()
+    with torch.device("meta"):
+        assert stream.step(np.zeros(3, np.float32)).shape == (5,)
 
 
 def test_wrong_streams_and_states_are_refused():

@@ -182,6 +182,11 @@ def backward(
     return [dx, *found]
 
 
+def step_shapes(batch: int, width: int) -> list[tuple[int, ...]]:
+    """The shapes of what goes into a step or comes out: [B,width], and [width] when B = 1."""
+    return [(batch, width), (width,)] if batch == 1 else [(batch, width)]
+
+
 class Stepper:
     """A stack of layers one step at a time, on a state of its own [L,B,...] in the type that the kernels compute in."""
 
@@ -194,15 +199,14 @@ class Stepper:
         inputs, projects = tuple(layer.weight_ih.shape[1] for layer in weights), weights[0].weight_hr is not None
         cells = _make_cells(options, inputs, start[1].shape[-1], start[0].shape[-1], projects, False)
         batch, width = start[0].shape[1:]
-        self._outputs: dict[tuple[int, ...], tuple[int, ...]] = {(batch, inputs[0]): (batch, width)}  # by x's shape
-        if batch == 1:
-            self._outputs[inputs[0],] = (width,)
+        outputs = zip(step_shapes(batch, inputs[0]), step_shapes(batch, width), strict=True)
+        self._outputs: dict[tuple[int, ...], tuple[int, ...]] = dict(outputs)  # by x's shape
         make = getattr(_core(), f"Stepper{8 * self._number.itemsize}")
         self._cores = [make(cells[part], packed[part], states, batch, self._residual) for part, states in self._parts()]
 
     @property
     def step_array(self) -> Callable[[Any], Any]:
-        """The same for arrays, which have at least 32 bits; None if x is not one of these sizes."""
+        """The same for arrays, which have at least 32 bits; None if x is not one that a step takes."""
         return self._cores[0].step_array if self._kind is self.state[0].dtype else self._step_wide_array
 
     def step(self, x: Tensor) -> Tensor | None:
@@ -214,6 +218,10 @@ class Stepper:
             y = x.new_empty(*shape)
             self._cores[0].step(x, y)
             return y
+        return self._step_laid_out(x, shape)
+
+    def _step_laid_out(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """x of the right shape and type, however it lies, is brought to what the core takes."""
         for layer, core in enumerate(self._cores):
             y = x.new_empty(*shape, dtype=self._number)
             core.step(x.to(self._number).contiguous().resolve_neg(), y)
@@ -229,10 +237,10 @@ class Stepper:
         return twin
 
     def _step_wide_array(self, x: Any) -> Any:
-        if getattr(x, "shape", None) not in self._outputs or str(x.dtype) != "float32" or not x.flags.c_contiguous:
+        shape = self._outputs.get(getattr(x, "shape", ()))
+        if shape is None or str(x.dtype) != "float32" or not x.flags.c_contiguous:
             return None
-        y = self.step(torch.tensor(x, dtype=self._kind))
-        return None if y is None else y.float().numpy()
+        return self._step_laid_out(torch.tensor(x, dtype=self._kind, device="cpu"), shape).float().numpy()
 
     def _parts(self) -> list[tuple[slice, list[State]]]:
         """Which layers the core runs at once, with their states; outputs in types it does not know are rounded here."""

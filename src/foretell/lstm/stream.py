@@ -32,9 +32,6 @@ class Stream:
             self._steps = _choose([_own(layer) for layer in weights], options, self._start)
         self._tensor, self._array = self._steps.tensor, self._steps.array
         self._kind, self._device = self._start[0].dtype, self._start[0].device
-        self._shapes = {torch.Size((self._batch, self._input))}
-        if self._batch == 1:
-            self._shapes.add(torch.Size((self._input,)))
 
     def step(self, x: Any) -> Any:
         """x [B,I], or [I] when B = 1, a tensor or a numpy array -> the output [B,R], or [R], after it, of x's kind."""
@@ -83,7 +80,7 @@ class Stream:
         )
 
     def _refusal(self, x: Tensor) -> InputError:
-        if x.shape not in self._shapes:
+        if x.shape not in kernels.step_shapes(self._batch, self._input):
             return InputError(
                 f"Stream.step: x must have shape (B={self._batch}, I={self._input}); got {tuple(x.shape)}."
             )
@@ -134,12 +131,13 @@ class _PlainSteps:
         chances = (options.zoneout_h, options.zoneout_c)
         self._masks = Masks(None, *(start[0].new_tensor(chance) if chance else None for chance in chances))
 
-    @torch.no_grad()
     def tensor(self, x: Tensor) -> Tensor | None:
         like = self.state[0]
-        if not self._takes(x) or x.dtype != like.dtype or x.device != like.device:
-            return None
-        y = x.expand(like.shape[1], -1)
+        return self._run(x) if self._takes(x) and x.dtype == like.dtype and x.device == like.device else None
+
+    @torch.no_grad()
+    def _run(self, x: Tensor) -> Tensor:
+        y = x.expand(self.state[0].shape[1], -1)
         for number, weights in enumerate(self._weights):
             before = tuple(part[number] for part in self.state)
             step = lstm_step(project_input(y, weights), before, weights, self._options, self._masks)
@@ -153,13 +151,13 @@ class _PlainSteps:
         wide = torch.promote_types(kind, torch.float32)
         if not self._takes(x) or str(x.dtype) != str(wide).removeprefix("torch.") or not x.flags.c_contiguous:
             return None
-        y = self.tensor(torch.tensor(x, dtype=kind))
-        return None if y is None else y.to(wide).numpy()
+        return self._run(torch.tensor(x, dtype=kind, device=self.state[0].device)).to(wide).cpu().numpy()
 
     def _takes(self, x: Any) -> bool:
         """Is x of a step's shape?"""
-        batch, width = self.state[0].shape[1], self._weights[0].weight_ih.shape[1]
-        return getattr(x, "shape", None) in ((batch, width), (width,) if batch == 1 else None)
+        return getattr(x, "shape", None) in kernels.step_shapes(
+            self.state[0].shape[1], self._weights[0].weight_ih.shape[1]
+        )
 
     def twin(self) -> Self:
         twin = copy.copy(self)
