@@ -156,6 +156,20 @@ def test_a_wrong_competitor_is_not_timed():
         processes.compare([processes.Entry(wrong, SMALL)], False, "here")
 
 
+def test_a_peer_that_may_miss_the_tolerance_is_named(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS / "speed")  # for the processes
+    ours = processes.Entry(partial(peers.foretell_lstm, training=False), SMALL)
+    row = processes.compare([ours, processes.Entry(_doubled, SMALL, may_miss=True)], False, "here")
+    assert "y of torch.nn.LSTM is off by" in row["not_run"]["torch.nn.LSTM"]
+    assert set(row["errors"]) == {timing.OURS}
+    assert not {"best_peer", "ratio"} & set(row)
+
+
+def _doubled(case):
+    case.module.weight_hh_l0.data.mul_(2)
+    return peers.torch_lstm(case, training=False)
+
+
 def test_a_peer_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(graphs, "find_spec", lambda _: None)
     case = peers.make_case(SMALL)

@@ -8,6 +8,7 @@ to keep them all, which is the best that each competitor can have, unless the li
 import functools
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from lstm_timing import (
     Competitor,
     Skipped,
     Turns,
-    check,
     gigaflops,
+    judge,
     medians,
     sgemm,
     take_turns,
@@ -42,6 +43,7 @@ class Entry:
     shape: Shape
     dtype: torch.dtype = torch.float32
     ragged: bool = False
+    may_miss: bool = False  # too inexact, it is named as not run; others then end the program
 
     def make(self) -> Competitor | Skipped:
         """The competitor, in the process that asks."""
@@ -53,7 +55,8 @@ def compare(
 ) -> dict[str, Any]:
     """Check all, then time them: medians, errors, our ratio to the best peer, the sgemm rate of the same rounds.
 
-    Those beside are not among the peers. `not_run`: who could not take part, and why.
+    Those beside are not among the peers. `not_run`: who could not take part, and why. Without any peer there is no
+    ratio.
     """
     errors, not_run, running = {}, {}, []
     for entry in (*entries, *beside):
@@ -62,18 +65,25 @@ def compare(
             not_run[made.name] = made.why
             continue
         true = _truth(entry.shape, entry.dtype, entry.ragged, training)
-        errors[made.name] = check(made, true, TOLERANCE[entry.dtype], where)
+        error, complaint = judge(made, true, TOLERANCE[entry.dtype])
+        if complaint and not entry.may_miss:
+            sys.exit(f"{where}: {complaint}")
+        if complaint:
+            not_run[made.name] = f"inexact, {where}: {complaint}"
+            continue
+        errors[made.name] = error
         running.append((made.name, entry))
     found = medians(_time(running, keep_pages))
     others = {entry: name for name, entry in running if entry in entries and name != OURS}
-    best = min(others.values(), key=lambda name: found["ms"][name])
-    return found | {
+    row = found | {
         "errors": errors,
         "not_run": not_run,
-        "best_peer": best,
-        "ratio": found["ms"][best] / found["ms"][OURS],
         "sgemm_gflops": gigaflops(SGEMM**3, found["ms"]["sgemm"]),
     }
+    if not others:
+        return row
+    best = min(others.values(), key=lambda name: found["ms"][name])
+    return row | {"best_peer": best, "ratio": found["ms"][best] / found["ms"][OURS]}
 
 
 @functools.lru_cache(maxsize=1)

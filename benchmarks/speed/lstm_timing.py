@@ -21,8 +21,8 @@ OURS = "Foretell"
 
 # The largest error allowed, as a share of the largest true value of the same tensor. In float32 the plain layer,
 # torch's own too, was off by up to 2e-6, and by 1.3e-5 without a forget gate, where the cell grows; in bfloat16,
-# which rounds by up to 4e-3, torch's was off by 6e-3, and by 2.2e-2 where the CPU has no instructions for it.
-TOLERANCE = {torch.float32: 5e-5, torch.bfloat16: 3e-2}
+# which rounds by up to 4e-3, torch's was off by 6e-3, but by 2e-2 to 4e-2 where the CPU has no instructions for it.
+TOLERANCE = {torch.float32: 5e-5, torch.bfloat16: 2e-2}
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,24 @@ class Skipped:
 
 def check(competitor: Competitor, truth: Mapping[str, Tensor], tolerance: float, where: str) -> float:
     """The largest error as a share of the largest true value of its tensor; the program ends if it is too large."""
+    worst, complaint = judge(competitor, truth, tolerance)
+    if complaint:
+        sys.exit(f"{where}: {complaint}")
+    return worst
+
+
+def judge(competitor: Competitor, truth: Mapping[str, Tensor], tolerance: float) -> tuple[float, str]:
+    """The same, and in its place the sentence on the first tensor that is off by too much; "" if none is."""
     competitor.prepare()
     found = competitor.read(competitor.call())
     worst = 0.0
     for name, true in truth.items():
         error = _error(found[name], true)
         if not error <= tolerance:  # not >, which a NaN would pass
-            sys.exit(f"{where}: {name} of {competitor.name} is off by {error:.2g}; the tolerance is {tolerance:.2g}.")
+            text = f"{name} of {competitor.name} is off by {error:.2g}; the tolerance is {tolerance:.2g}."
+            return error, text
         worst = max(worst, error)
-    return worst
+    return worst, ""
 
 
 def _error(found: Tensor, true: Tensor) -> float:
