@@ -175,21 +175,26 @@ class BackwardRun : CellGradients<Number> {
     }
   }
 
-  // Block by block, so that what forward saved is read in long runs; and fetched a few rows ahead.
+  // Block by block, so that what forward saved is read in long runs.
   template <bool PLAIN>
   void differentiate_cells(Index count) {
-    constexpr Index ahead = 4;
     for (Index j = share.first_block; j < share.last_block; ++j) {
-      const bool is_last = j + 1 == share.last_block;
-      const auto block = Base::template block_at<PLAIN>(j), after = Base::template block_at<PLAIN>(j + !is_last);
-      at.with_units(j, [&](auto units) {
-        for (Index n = 0; n < count; ++n) {
-          const Index next = n + ahead;
-          if (next < count) Base::fetch_cell(rows[next], block);
-          else if (!is_last) Base::fetch_cell(rows[smaller(next - count, count - 1)], after);
-          Base::template differentiate_cell<PLAIN>(rows[n], block, units);
-        }
-      });
+      at.with_units(j, [&](auto there) { differentiate_block<PLAIN>(j, there, count); });
+    }
+  }
+
+  // All rows' cells in a block of `there` units; what they read is fetched a few rows ahead.
+  template <bool PLAIN, class Count>
+  void differentiate_block(Index j, Count there, Index count) {
+    constexpr Index ahead = 4;
+    const bool is_last = j + 1 == share.last_block;
+    const auto block = Base::template block_at<PLAIN>(j), after = Base::template block_at<PLAIN>(j + !is_last);
+    const RowAt<Number>* const at_rows = rows;
+    for (Index n = 0; n < count; ++n) {
+      const Index next = n + ahead;
+      if (next < count) Base::fetch_cell(at_rows[next], block);
+      else if (!is_last) Base::fetch_cell(at_rows[smaller(next - count, count - 1)], after);
+      Base::template differentiate_cell<PLAIN>(at_rows[n], block, there);
     }
   }
 

@@ -16,7 +16,7 @@ class CellGradients : protected Run<Number> {
  protected:
   using Base = Run<Number>;
   using Real = Wide<Number>;
-  using Base::at, Base::cell, Base::computed, Base::f, Base::pairs, Base::share, Base::V, Base::zoneout;
+  using Base::at, Base::cell, Base::computed, Base::f, Base::share, Base::V, Base::zoneout;
 
   CellGradients(const Backward<Number>& b, const Team& team)
       : Base(b.forward, team, {}), b(b), chunk(product_steps(b.forward)), chunk_pairs(chunk * b.forward.rows.batch | 1),
@@ -33,8 +33,8 @@ class CellGradients : protected Run<Number> {
     for (Chunk<Number>& part : chunks) part.take(shared, cell, chunk_pairs);
   }
 
-  // The gradient of the output before zoneout, with what came through the states in `passed`; there stays what zoneout
-  // hands straight on.
+  // The gradient of the output before zoneout.  `passed`: what came through the states; then what zoneout hands
+  // straight on.
   template <bool PLAIN>
   Vec<Real> unzone_h(const RowAt<Number>& row, Index j, Real* passed, int units) const {
     const Vec<Real> total = row.dy ? load(passed) + load(row.dy + j * V, units) : load(passed);
@@ -106,20 +106,20 @@ class CellGradients : protected Run<Number> {
 
   // From the gradients of o and, through the output alone, of the fresh cell to those of all before activation.
   template <bool PLAIN, class Count>
-  [[gnu::always_inline]] void differentiate_gates(const RowAt<Number>& row, const Block& at_block, Count units,
+  [[gnu::always_inline]] void differentiate_gates(const RowAt<Number>& row, const Block& block, Count units,
                                                   Vec<Real> d_o, Vec<Real> dfresh) const {
-    const Index j = at_block.j;
-    const auto block = [&](int part) { return PLAIN ? part : at.block[part]; };
+    const Index j = block.j;
+    const auto slot = [&](int part) { return PLAIN ? part : at.block[part]; };
     const bool coupled = !PLAIN && cell.coupled, recurs = !PLAIN && cell.gate_recurrence;
-    const Real* memory = at_block.gates + row.number * at_block.width;
+    const Real* memory = block.gates + row.number * block.width;
     const Vec<Real> one = all(Real(1));
-    const auto value = [&](int part) { return block(part) < 0 ? one : load(memory + block(part) * V); };
+    const auto value = [&](int part) { return slot(part) < 0 ? one : load(memory + slot(part) * V); };
     const Vec<Real> i = value(0), g = value(2), o = value(3);
     const Vec<Real> fg = coupled ? one - i : value(1);
     const Vec<Real> before = load(row.c_before + j * row.c_stride);
     const Vec<Real> zero{};
     const Real* p = !PLAIN && cell.peepholes ? peephole + j * 3 * V : nullptr;
-    Real* cell_gradient = at_block.dc + row.local * at_block.dc_row;
+    Real* cell_gradient = block.dc + row.local * block.dc_row;
     Vec<Real> dc_after = load(cell_gradient), dc_before{};
     if (!PLAIN && zoneout.of_c()) {
       const Vec<Real> keep_c = zoneout.keep_c(j, row.number);
@@ -127,7 +127,7 @@ class CellGradients : protected Run<Number> {
       dc_after = (one - keep_c) * dc_after;
     }
     dfresh += dc_after;
-    if (block(3) >= 0) {
+    if (slot(3) >= 0) {
       if (recurs) d_o += load_gate(row, j, 3);
       d_o = d_o * o * (one - o);
       if (p) dfresh = fma(load(p + 2 * V), d_o, dfresh);
@@ -136,16 +136,16 @@ class CellGradients : protected Run<Number> {
     if (coupled) di -= df;
     if (recurs && at.gate[0] >= 0) di += load_gate(row, j, 0);
     if (recurs && at.gate[1] >= 0) df += load_gate(row, j, 1);
-    di = block(0) < 0 ? zero : di * i * (one - i);
-    df = block(1) < 0 ? zero : df * fg * (one - fg);
+    di = slot(0) < 0 ? zero : di * i * (one - i);
+    df = slot(1) < 0 ? zero : df * fg * (one - fg);
     if (PLAIN || cell.input_activation) dg *= one - g * g;
     dc_before = fma(dfresh, fg, dc_before);
     if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
-    Number* to = at_block.to + row.place * at_block.width;
+    Number* to = block.to + row.place * block.width;
     // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
     for (int part = 0; part < 4; ++part) {
-      if (block(part) >= 0) store(to + block(part) * V, only(gradients[part], units));
+      if (slot(part) >= 0) store(to + slot(part) * V, only(gradients[part], units));
     }
     store(cell_gradient, only(dc_before, units));
   }
@@ -167,7 +167,7 @@ class CellGradients : protected Run<Number> {
         u = tanh<Real>(u);
         slope = one - u * u;
       }
-      const Vec<Real> o = at.block[3] < 0 ? one : load(block.gates + row.number * at.width + at.block[3] * V);
+      const Vec<Real> o = at.block[3] < 0 ? one : load(block.gates + row.number * block.width + at.block[3] * V);
       const Vec<Real> du = only(dout * o * slope, at.units(j));
       store(now->u + (j * chunk_pairs + row.place) * V, du);
       sums.add(du * gain, normed);
@@ -178,7 +178,7 @@ class CellGradients : protected Run<Number> {
       const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
       const Vec<Real> du = load(now->u + (j * chunk_pairs + row.place) * V) * gain;
       const Vec<Real> d_o = at.block[3] < 0 ? one : load(placed(now->gates, j, row) + at.block[3] * V);
-      differentiate_gates<false>(row, block_at<false>(j), at.units(j), d_o, of_c.before(du, normed_c(row, j)));
+      differentiate_gates<false>(row, block_at<false>(j), at.units(j), d_o, of_c.unnormed(du, normed_c(row, j)));
     }
     unnormalise_gates(row);
   }
@@ -187,18 +187,20 @@ class CellGradients : protected Run<Number> {
   // With d the gradient of y = gain * normed: the sums over a row of gain d and of gain d normed.
   struct NormSums {
     Vec<Real> plain{}, product{};
-    void add(Vec<Real> d, Vec<Real> normed) {
-      plain += d;
-      product = fma(d, normed, product);
+    void add(Vec<Real> scaled, Vec<Real> normed) {
+      plain += scaled;
+      product = fma(scaled, normed, product);
     }
   };
-  // Their means; `before` is the gradient of what was normed.
+  // Their means, and from gain d and normed the gradient before the norm.
   struct NormMeans {
     Vec<Real> plain, product, spread;
     NormMeans(const NormSums& sums, Index count, Real spread)
         : plain(all(sum<Real>(sums.plain) / Real(count))), product(all(sum<Real>(sums.product) / Real(count))),
           spread(all(spread)) {}
-    Vec<Real> before(Vec<Real> d, Vec<Real> normed) const { return (d - plain - normed * product) * spread; }
+    Vec<Real> unnormed(Vec<Real> scaled, Vec<Real> normed) const {
+      return (scaled - plain - normed * product) * spread;
+    }
   };
 
   Vec<Real> normed_c(const RowAt<Number>& row, Index j) const {
@@ -228,8 +230,8 @@ class CellGradients : protected Run<Number> {
       for (int v = 0; v < vectors; ++v) {
         const Index to = j * stride + v * V, gain = v * H + j * V, at_normed = j * normed_stride + v * V;
         const Vec<Real> value = load(d + to);
-        store(to_x + to, only(of_x.before(value * load(x_gain + gain, units), load(x + at_normed)), units));
-        store(to_h + to, only(of_h.before(value * load(h_gain + gain, units), load(h + at_normed)), units));
+        store(to_x + to, only(of_x.unnormed(value * load(x_gain + gain, units), load(x + at_normed)), units));
+        store(to_h + to, only(of_h.unnormed(value * load(h_gain + gain, units), load(h + at_normed)), units));
       }
     });
   }

@@ -171,8 +171,8 @@ class HeadRun {
     choose(drawn, count, call.least, growth, kept);
   }
 
-  // Without a branch, which chance would mislead, and which compilers make of a comparison: a sign that is shifted
-  // through is 0 or -1.
+  // Without a branch, which chance would mislead.  Compilers may make one of a comparison; a sign that is shifted
+  // through all bits is 0 or -1.
   static void choose(const std::uint8_t* __restrict bytes, Index count, int least, Real growth, Real* __restrict to) {
     for (Index n = 0; n < count; ++n) to[n] = Real(1 + ((bytes[n] - least) >> 31)) * growth;
   }

@@ -68,15 +68,16 @@ struct Layout {
   static Index depth(Index numbers) { return ceil_div(numbers, together<Number>); }
   static Index whole(Index numbers) { return depth(numbers) * together<Number>; }
   int units(Index j) const { return j == J - 1 ? tail : V; }
+  struct FullVector {
+    constexpr operator int() const { return V; }
+  };
   // use(the units in a block): if they fill a vector, the compiler knows it.
   template <class Function>
   void with_units(Index j, const Function& use) const {
-    if (units(j) == V) use(Whole{});
+    if (units(j) == V) use(FullVector{});
     else use(tail);
   }
-  struct Whole {
-    constexpr operator int() const { return V; }
-  };
+  // each(block, the units in it), likewise.
   template <class Function>
   void for_blocks(const Function& each) const {
     for (Index j = 0; j < J; ++j) with_units(j, [&](auto units) __attribute__((always_inline)) { each(j, units); });
