@@ -67,7 +67,7 @@ def compare(
         true = _truth(entry.shape, entry.dtype, entry.ragged, training)
         error, complaint = judge(made, true, TOLERANCE[entry.dtype])
         if complaint and not entry.may_miss:
-            sys.exit(f"{where}: {complaint}")
+            sys.exit(f"{where}: {complaint}.")
         if complaint:
             not_run[made.name] = f"inexact, {where}: {complaint}"
             continue

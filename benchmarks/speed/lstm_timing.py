@@ -47,20 +47,19 @@ def check(competitor: Competitor, truth: Mapping[str, Tensor], tolerance: float,
     """The largest error as a share of the largest true value of its tensor; the program ends if it is too large."""
     worst, complaint = judge(competitor, truth, tolerance)
     if complaint:
-        sys.exit(f"{where}: {complaint}")
+        sys.exit(f"{where}: {complaint}.")
     return worst
 
 
 def judge(competitor: Competitor, truth: Mapping[str, Tensor], tolerance: float) -> tuple[float, str]:
-    """The same, and in its place the sentence on the first tensor that is off by too much; "" if none is."""
+    """The largest error and "", or the first that is too large and a sentence on it."""
     competitor.prepare()
     found = competitor.read(competitor.call())
     worst = 0.0
     for name, true in truth.items():
         error = _error(found[name], true)
         if not error <= tolerance:  # not >, which a NaN would pass
-            text = f"{name} of {competitor.name} is off by {error:.2g}; the tolerance is {tolerance:.2g}."
-            return error, text
+            return error, f"{name} of {competitor.name} is off by {error:.2g}; the tolerance is {tolerance:.2g}"
         worst = max(worst, error)
     return worst, ""
 
