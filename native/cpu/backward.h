@@ -161,7 +161,7 @@ class BackwardRun : CellGradients<Number> {
     }
     if (cell.projection) project_back(count);
     if (cell.layer_norm) {
-      for (Index n = 0; n < count; ++n) Base::differentiate_normed(rows[n]);
+      for (Index n = 0; n < count; ++n) Base::differentiate_normed(rows[n], rows[smaller(n + 1, count - 1)]);
     } else if (Base::is_plain(cell)) {
       differentiate_cells<true>(count);
     } else {
@@ -186,7 +186,7 @@ class BackwardRun : CellGradients<Number> {
   // All rows' cells in a block of `there` units; what they read is fetched a few rows ahead.
   template <bool PLAIN, class Count>
   void differentiate_block(Index j, Count there, Index count) {
-    constexpr Index ahead = 4;
+    constexpr Index ahead = 8;
     const bool is_last = j + 1 == share.last_block;
     const auto block = Base::template block_at<PLAIN>(j), after = Base::template block_at<PLAIN>(j + !is_last);
     const RowAt<Number>* const at_rows = rows;
