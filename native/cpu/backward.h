@@ -163,38 +163,15 @@ class BackwardRun : CellGradients<Number> {
     if (cell.layer_norm) {
       for (Index n = 0; n < count; ++n) Base::differentiate_normed(rows[n], rows[smaller(n + 1, count - 1)]);
     } else if (Base::is_plain(cell)) {
-      differentiate_cells<true>(count);
+      Base::template differentiate_cells<true>(rows, count);
     } else {
-      differentiate_cells<false>(count);
+      Base::template differentiate_cells<false>(rows, count);
     }
     if (team.split == Split::units) wait();
     recur_back(count, t & 1);
     for (Index n = 0; n < count; ++n) {
       if (has_seen) unsee(rows[n]);
       if (rows[n].resets) give_start(rows[n]);
-    }
-  }
-
-  // Block by block, so that what forward saved is read in long runs.
-  template <bool PLAIN>
-  void differentiate_cells(Index count) {
-    for (Index j = share.first_block; j < share.last_block; ++j) {
-      at.with_units(j, [&](auto there) { differentiate_block<PLAIN>(j, there, count); });
-    }
-  }
-
-  // All rows' cells in a block of `there` units; what they read is fetched a few rows ahead.
-  template <bool PLAIN, class Count>
-  void differentiate_block(Index j, Count there, Index count) {
-    constexpr Index ahead = 8;
-    const bool is_last = j + 1 == share.last_block;
-    const auto block = Base::template block_at<PLAIN>(j), after = Base::template block_at<PLAIN>(j + !is_last);
-    const RowAt<Number>* const at_rows = rows;
-    for (Index n = 0; n < count; ++n) {
-      const Index next = n + ahead;
-      if (next < count) Base::fetch_cell(at_rows[next], block);
-      else if (!is_last) Base::fetch_cell(at_rows[smaller(next - count, count - 1)], after);
-      Base::template differentiate_cell<PLAIN>(at_rows[n], block, there);
     }
   }
 

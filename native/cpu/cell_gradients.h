@@ -151,6 +151,28 @@ class CellGradients : protected Run<Number> {
     store(cell_gradient, only(dc_before, units));
   }
 
+  // Block by block, so that what forward saved is read in long runs.
+  template <bool PLAIN>
+  void differentiate_cells(const RowAt<Number>* rows, Index count) const {
+    for (Index j = share.first_block; j < share.last_block; ++j) {
+      at.with_units(j, [&](auto units) { differentiate_block<PLAIN>(rows, count, j, units); });
+    }
+  }
+
+  // All rows' cells in a block; what they read is fetched a few rows ahead.
+  template <bool PLAIN, class Count>
+  void differentiate_block(const RowAt<Number>* rows, Index count, Index j, Count units) const {
+    constexpr Index ahead = 8;
+    const bool is_last = j + 1 == share.last_block;
+    const Block block = block_at<PLAIN>(j), after = block_at<PLAIN>(j + !is_last);
+    for (Index n = 0; n < count; ++n) {
+      const Index next = n + ahead;
+      if (next < count) fetch_cell(rows[next], block);
+      else if (!is_last) fetch_cell(rows[smaller(next - count, count - 1)], after);
+      differentiate_cell<PLAIN>(rows[n], block, units);
+    }
+  }
+
   Vec<Real> load_gate(const RowAt<Number>& row, Index j, int part) const {
     return load(dgates_before + (row.local * at.gates + at.gate[part]) * at.H + j * V, at.units(j));
   }
