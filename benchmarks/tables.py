@@ -248,12 +248,13 @@ def milliseconds(value: float) -> str:
 def _lstm_memory(entry: Mapping[str, Any]) -> list[list[str]]:
     return [
         [
-            f"memory of a training step, {shape}",
-            f"{found['mib']['foretell']:.0f} MiB",
+            f"memory of a training step, {shape}" + (", checkpoint=True" if kind == "checkpoint" else ""),
+            f"{found['mib'][kind]:.0f} MiB",
             f"torch.nn.LSTM {found['mib']['torch']:.0f} MiB",
-            f"{found['ratio']:.2f} times as much",
+            f"{ratio:.2f} times as much",
         ]
         for shape, found in entry["shapes"].items()
+        for kind, ratio in found["ratios"].items()
     ]
 
 

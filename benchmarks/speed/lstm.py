@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 import lstm_cells
+import lstm_memory
 import lstm_peers
 import lstm_steps
 import lstm_variants
@@ -194,11 +195,11 @@ def memory(_: Sequence[Shape]) -> dict[str, Any]:
     rows = {}
     for shape in MEMORY_SHAPES:
         say(f"memory: {shape}")
-        runs: dict[str, list[float]] = {"foretell": [], "torch": []}
+        runs: dict[str, list[float]] = {kind: [] for kind in lstm_memory.MAKERS}
         for kind in MEMORY_RUNS * list(runs):
             runs[kind].append(raised_memory(kind, shape))
         mib = {kind: median(found) for kind, found in runs.items()}
-        rows[str(shape)] = {"mib": mib, "ratio": mib["foretell"] / mib["torch"]}
+        rows[str(shape)] = {"mib": mib, "ratios": {kind: mib[kind] / mib["torch"] for kind in mib if kind != "torch"}}
     return {"shapes": rows}
 
 

@@ -1,4 +1,4 @@
-"""How far a training step raises the memory of a process: `python lstm_memory.py foretell|torch T B I H LAYERS`.
+"""How far a training step raises the memory of a process: `python lstm_memory.py KIND T B I H LAYERS`, see `MAKERS`.
 
 Prints the peak during the step less the resident memory before it, in MiB, as JSON. A tiny step comes first,
 so that libraries and thread pools are there. The peak is Linux's VmHWM, set back before the step; not
@@ -8,6 +8,7 @@ getrusage's, which a process inherits from the one that started it.
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,12 +16,18 @@ from torch import nn
 
 import foretell
 
+MAKERS = {
+    "foretell": foretell.LSTM,
+    "checkpoint": partial(foretell.LSTM, checkpoint=True),
+    "torch": nn.LSTM,
+}
+
 
 def main() -> None:
     """One warm-up on the smallest shape, one measured step."""
     kind, (time, batch, inputs, hidden, layers) = sys.argv[1], map(int, sys.argv[2:])
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    make = {"foretell": foretell.LSTM, "torch": nn.LSTM}[kind]
+    make = MAKERS[kind]
     step(make(1, 8), torch.randn(2, 1, 1, requires_grad=True), torch.randn(2, 1, 8))
     layer = make(inputs, hidden, layers)
     x, dy = torch.randn(time, batch, inputs, requires_grad=True), torch.randn(time, batch, hidden)

@@ -7,7 +7,13 @@ from torch import nn
 from foretell.errors import InputError
 from foretell.lstm import LSTMCell, use_backend
 
-OF_SEQUENCES = {"learn_initial_state": True, "residual": True, "recurrent_dropout": 0.1, "weight_drop": 0.1}
+OF_SEQUENCES = {
+    "learn_initial_state": True,
+    "residual": True,
+    "checkpoint": True,
+    "recurrent_dropout": 0.1,
+    "weight_drop": 0.1,
+}
 
 
 @pytest.mark.parametrize("bias", [True, False])

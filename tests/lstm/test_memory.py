@@ -1,9 +1,12 @@
 """Memory that is used again: kept for the next call, and never given away while somebody holds it."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
-from foretell.lstm import LSTM, memory
+from foretell.lstm import LSTM, kernels, memory
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
@@ -38,3 +41,29 @@ def test_later_calls_leave_what_is_held_alone():
         call(scale)
     assert all(map(torch.equal, held, copies))
     assert all(map(torch.equal, call(1.0), copies))
+
+
+def test_with_checkpoint_only_one_chunk_is_saved_at_a_time(monkeypatch):
+    steps, saved = [], []
+
+    def note(request, run):
+        steps.append(request.time)
+        room = allocate(request, run)
+        saved.append(weakref.ref(room))
+        return room
+
+    def alive():
+        gc.collect()
+        return sum(room() is not None for room in saved)
+
+    allocate = kernels.allocate_saved
+    monkeypatch.setattr(kernels, "allocate_saved", note)
+    y, _ = LSTM(3, 5, checkpoint=True)(torch.randn(11, 4, 3))
+    assert steps == [3, 3, 3, 2]
+    assert alive() == 0
+    found_alive = []
+    y.register_hook(lambda _: found_alive.append(alive()))
+    y.sum().backward()
+    assert steps == [3, 3, 3, 2, 2, 3, 3, 3]
+    assert alive() == 0
+    assert found_alive == [0]

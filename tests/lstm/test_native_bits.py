@@ -1,8 +1,8 @@
 """What the documentation promises to the last bit, on one instruction set.
 
 Forward does not depend on who else is in the batch, on the number of threads, on where time is cut, on whether
-gradients or the trace are wanted, or on coming step by step; backward does not depend on the number of threads. Nor
-does either depend on whether the layers of a stack run one by one or at once.
+gradients, a checkpoint or the trace are wanted, or on coming step by step; backward does not depend on the number of
+threads. Nor does either depend on whether the layers of a stack run one by one or at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -205,6 +205,16 @@ def test_half_precision_is_rounded_after_every_layer_of_any_stack(dtype, on_thre
     members = torch.func.vmap(lambda one: layer(one)[0])(x[None])
     with torch.no_grad():
         assert same(on_threads(2, lambda: layer(x)[0]), members[0])
+
+
+def test_outputs_with_checkpoint_are_those_without(options, make):
+    arguments = {"lengths": [11, 0, 6], "reset": torch.rand(11, 3) < 0.2}
+
+    def train(checkpoint):
+        layer = make(9, 17, 2, checkpoint=checkpoint, **options).train()
+        return layer(torch.randn(11, 3, 9, dtype=torch.float64), **arguments)
+
+    assert same(train(True), train(False))
 
 
 def test_the_same_call_twice_is_the_same(large, on_threads):

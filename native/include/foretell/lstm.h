@@ -96,6 +96,7 @@ struct Forward {
   const std::uint8_t* reset = nullptr; // [T,B] dense: a new sequence begins at this step
   std::uint64_t seed = 0;              // of the zoneout masks
   Index sequence = 0;                  // layer * directions + direction, the same
+  Index first_step = 0;                // how many steps came before, the same
   Sequence<const Number> x;            // I features
   Parameters<const Real> weights;
   const Real* hidden_mask = nullptr;   // [B,R], locked dropout of h on its way into the gates

@@ -30,7 +30,7 @@ def _native_supports(request: Request) -> bool:
         return False
     if not request.x.is_floating_point():  # complex numbers
         return False
-    turned = request.noise is not None and request.noise.is_backward
+    turned = request.noise is not None and request.noise.ends is not None
     if request.batch_sizes is not None and is_transformed():  # graphs have room for every row of every step
         return False
     return not turned and not (request.record and (is_transformed() or fused.needs_gradients(request)))

@@ -16,7 +16,7 @@ from foretell.lstm.transforms import constant_in_graphs
 
 SCHEMA = (
     "Tensor x, Tensor[] state, Tensor[] start, Tensor[] locked, Tensor[] weights, str names, Tensor? lengths, "
-    "Tensor? reset, Tensor? seed, int sequence, int directions, str options"
+    "Tensor? reset, Tensor? seed, int sequence, int first_step, int directions, str options"
 )
 
 
@@ -33,6 +33,7 @@ class Call(NamedTuple):
     reset: Tensor | None  # [T,B]
     seed: Tensor | None  # []
     sequence: int
+    first_step: int
     directions: int
     options: str  # JSON of those that are not the default
 
@@ -51,6 +52,7 @@ class Call(NamedTuple):
             request.reset,
             None if noise is None else noise.seed,
             0 if noise is None else noise.sequence,
+            0 if noise is None else noise.first_step,
             request.directions,
             _written(request.options),
         )
@@ -66,7 +68,7 @@ class Call(NamedTuple):
             weights=tuple(Weights(**dict(zip(names, row, strict=True))) for row in rows),
             locked=tuple(self.locked) or (None,) * self.directions,
             options=_read(self.options),
-            noise=None if self.seed is None else Noise(self.seed, self.sequence),
+            noise=None if self.seed is None else Noise(self.seed, self.sequence, self.first_step),
             directions=self.directions,
             lengths=self.lengths,
             reset=self.reset,

@@ -11,14 +11,14 @@ from foretell.lstm.definition import Masks, State, Weights
 from foretell.lstm.noise import draw_noise, zoneout_masks
 from foretell.lstm.options import Options, OptionValues
 
-OF_SEQUENCES = ("recurrent_dropout", "weight_drop", "learn_initial_state", "residual")
+OF_SEQUENCES = ("recurrent_dropout", "weight_drop", "learn_initial_state", "residual", "checkpoint")
 
 
 class LSTMCell(nn.Module):
     """A single step of a single layer; a drop-in for torch.nn.LSTMCell, with the cell's options of `LSTM`.
 
     InputError for the options that only a whole sequence has: recurrent_dropout and weight_drop, whose masks
-    stay the same from step to step, learn_initial_state and residual.
+    stay the same from step to step, learn_initial_state, residual and checkpoint.
     """
 
     weight_ih: nn.Parameter

@@ -15,7 +15,7 @@ Layer = TypeVar("Layer", bound="LSTM")
 SETTINGS = (
     "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size"
 )  # fmt: skip
-ONLY_AT_THE_START = ("forget_bias", "init", "longest_lag")  # they show in the weights and nowhere else
+WITHOUT_TRACE = ("forget_bias", "init", "longest_lag", "checkpoint")  # in what a layer computes with its weights
 
 
 def from_torch(kind: type[Layer], module: nn.LSTM) -> Layer:
@@ -29,7 +29,7 @@ def from_torch(kind: type[Layer], module: nn.LSTM) -> Layer:
 
 def to_torch(layer: "LSTM") -> nn.LSTM:
     """A torch.nn.LSTM with the weights and settings of the layer; InputError for options torch has not."""
-    lost = [name for name in layer.options.changed() if name not in ONLY_AT_THE_START]
+    lost = [name for name in layer.options.changed() if name not in WITHOUT_TRACE]
     if lost:
         raise InputError(f"LSTM.to_torch: torch.nn.LSTM has no {', '.join(lost)}; this layer cannot be expressed.")
     weight = layer.weight_ih_l0

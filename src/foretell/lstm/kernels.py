@@ -93,6 +93,7 @@ def begin(request: Request) -> Any:
         request.reset,
         0 if noise is None else int(noise.seed),
         0 if noise is None else noise.sequence,
+        0 if noise is None else noise.first_step,
         *request.data,
     )
 
@@ -280,7 +281,7 @@ def _like(x: Tensor, width: int, empty: Empty) -> Tensor:
 def _room(options: Options, hidden: int, outputs: int, itemsize: int, draws: bool, has_mask: bool) -> int:
     fill = LINE // max(itemsize, 4)
     cells = _make_cells(options, (1,), -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
-    size: int = _core().Run(itemsize, cells, 1, LINE, 1, None, False, None, 0, 0, 0, 0).saved_size(has_mask)
+    size: int = _core().Run(itemsize, cells, 1, LINE, 1, None, False, None, 0, 0, 0, 0, 0).saved_size(has_mask)
     return size
 
 

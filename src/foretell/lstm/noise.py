@@ -28,7 +28,8 @@ class Noise(NamedTuple):
 
     seed: Tensor  # [], int64 in [0, 2^62)
     sequence: int = 0  # s of the request's first sequence: layer * directions + direction
-    is_backward: bool = False  # one backward direction alone, its rows turned around?
+    first_step: int = 0  # how many steps came before the request's first
+    ends: Tensor | int | None = None  # of one backward direction, whose rows are turned around: lengths [B] or T
 
 
 def draw_noise(options: Options) -> Noise | None:
@@ -53,13 +54,13 @@ def drop_weights(weights: Weights, options: Options) -> Weights:
 
 
 def zoneout_masks(
-    options: Options, noise: Noise | None, x: Tensor, hidden: int, output: int, lengths: Tensor | None = None
+    options: Options, noise: Noise | None, x: Tensor, hidden: int, output: int
 ) -> tuple[Tensor | None, Tensor | None]:
     """The share of its old h [T,B,R] and c [T,B,H] that every unit of one sequence keeps, for x [T,B,...].
 
     With noise it is 0 or 1, without noise the chance of 1, and None where there is no zoneout.
     """
-    words = (None, None) if noise is None else _words(noise, x, hidden, lengths)  # R is at most H
+    words = (None, None) if noise is None else _words(noise, x, hidden)  # R is at most H
     return _kept(options.zoneout_h, words[0], x, output), _kept(options.zoneout_c, words[1], x, hidden)
 
 
@@ -71,12 +72,12 @@ def _kept(chance: float, words: Tensor | None, x: Tensor, width: int) -> Tensor 
     return (words[..., :width] >> 8 < math.ceil(chance * 2**24)).to(x.dtype)
 
 
-def _words(noise: Noise, x: Tensor, hidden: int, lengths: Tensor | None) -> tuple[Tensor, ...]:
+def _words(noise: Noise, x: Tensor, hidden: int) -> tuple[Tensor, ...]:
     """The random words of every unit of every row at every step, each [T,B,H]."""
     time, batch = x.shape[:2]
     unit, row, step = (torch.arange(size, device=x.device) for size in (hidden, batch, time))
-    steps = step[:, None]
-    if noise.is_backward:  # beyond a row's end, where the state stands still, any word will do
-        steps = ((time if lengths is None else lengths) - 1 - steps) & WORD
+    steps = noise.first_step + step[:, None]
+    if noise.ends is not None:  # beyond a row's end, where the state stands still, any word will do
+        steps = (noise.ends - 1 - steps) & WORD
     counter = unit, row[:, None], steps[..., None], unit.new_full((), noise.sequence)
     return philox(counter, (noise.seed & WORD, noise.seed >> 32))

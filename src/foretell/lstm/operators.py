@@ -1,8 +1,8 @@
 """The seam: the layer asks `run` for a stack of layers and never knows which backend answers.
 
-A request goes whole to the first backend that supports it. If none does, packed rows are padded, a request is cut
-into its layers, a layer into its directions, and each part goes through `run` again; so a new backend need only say
-what it supports.
+A request goes whole to the first backend that supports it. If none does, it is cut into its layers, packed rows are
+padded, a layer is cut into its directions, and each part goes through `run` again; so a new backend need only say
+what it supports. So it goes for training with checkpoint=True, down to chunks of steps.
 A request for one layer in one direction always runs forward in time: the reversal is done here.
 """
 
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from foretell.errors import InputError, require_known
 from foretell.lstm.backends import BACKENDS
+from foretell.lstm.chunks import run_in_chunks
 from foretell.lstm.definition import Masks, State, Weights, lstm_step, project_input, state_after
+from foretell.lstm.fused import needs_gradients
 from foretell.lstm.options import Options
 from foretell.lstm.parts import run_both, run_layers, run_padded
 from foretell.lstm.request import Answer, Request
@@ -52,17 +54,24 @@ def _forced_now() -> str | None:
 
 def run(request: Request) -> Answer:
     """Outputs, final state and, on request, the activity of all layers and directions."""
-    forced = _forced_now()
+    forced, runs_twice = _forced_now(), _runs_twice(request)
     for backend in BACKENDS:
-        if forced in (None, backend.name) and backend.supports(request):
+        if not runs_twice and forced in (None, backend.name) and backend.supports(request):
             return backend.run(request)
-    if request.batch_sizes is not None:
-        return run_padded(request, run)
     if request.layers > 1:
         return run_layers(request, run)
+    if request.batch_sizes is not None:
+        return run_padded(request, run)
     if request.directions > 1:
         return run_both(request, run)
+    if runs_twice:
+        return run_in_chunks(request, run)
     raise InputError(f"LSTM: the backend {forced!r} cannot run this layer on this input; leave use_backend.")
+
+
+def _runs_twice(request: Request) -> bool:
+    """Is backward to run forward again? Transforms, which saved tensors are no matter of, see the layer whole."""
+    return request.options.checkpoint and not request.record and needs_gradients(request) and not is_transformed()
 
 
 def step(x: Tensor, state: State, weights: Weights, options: Options, masks: Masks) -> State:

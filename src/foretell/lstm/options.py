@@ -29,6 +29,7 @@ class OptionValues(TypedDict, total=False):
     longest_lag: int | None
     learn_initial_state: bool
     residual: bool
+    checkpoint: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class Options:
     longest_lag: int | None = None  # T_max of init="chrono" in steps; None: 100
     learn_initial_state: bool = False  # the state used when none is given is a parameter
     residual: bool = False  # every layer above the first adds its input to its output
+    checkpoint: bool = False  # training keeps less and runs forward twice; results are the same
 
     def __post_init__(self) -> None:
         for field in fields(self):

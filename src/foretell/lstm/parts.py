@@ -56,7 +56,7 @@ def run_definition(request: Request) -> Answer:
     state = tuple(part[0] for part in request.state)
     start = None if request.start is None else tuple(part[0] for part in request.start)
     widths = state[1].shape[-1], state[0].shape[-1]
-    zoneout = zoneout_masks(request.options, request.noise, request.x, *widths, request.lengths)
+    zoneout = zoneout_masks(request.options, request.noise, request.x, *widths)
     y, state, activity = lstm_sequence(
         request.x,
         state,
@@ -92,7 +92,8 @@ def _turned(request: Request) -> Request:
     A reset at t is a border between t - 1 and t, which that reader meets at t - 1.
     """
     if request.noise is not None:
-        request = request._replace(noise=request.noise._replace(is_backward=True))
+        ends = request.time if request.lengths is None else request.lengths
+        request = request._replace(noise=request.noise._replace(ends=ends))
     if request.reset is None:
         return request
     border = torch.cat([request.reset[1:], torch.zeros_like(request.reset[:1])])
