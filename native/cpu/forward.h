@@ -157,7 +157,7 @@ class ForwardRun : Cells<Number> {
     }
     const Cut cut(count);
     // Few rows: two blocks at once, lest each sum wait for the one before.
-    const Index pair = count <= few_rows && !cell.layer_norm ? 2 : 1;
+    const Index pair = count <= few_rows && fit_twice(count, at.blocks) && !cell.layer_norm ? 2 : 1;
     const Index groups = ceil_div(share.last_block - share.first_block, pair);
     // To and fro: where a cache does not hold all weights, the next step begins with those that it still has.
     const bool turned = t & 1;

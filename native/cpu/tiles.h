@@ -15,6 +15,9 @@ constexpr bool is_avx2 = registers == 16 && vector_bytes == 32;
 constexpr Index at_once = is_avx2 ? 4 : 1;  // products from one question of the loop to the next
 constexpr Index chain = 128;  // factors of a row in a partial sum, at most
 
+// Do the sums of two panels fit the registers?
+constexpr bool fit_twice(Index rows, int vectors) { return 2 * rows * vectors <= max_rows * max_vectors; }
+
 #define FORETELL_UNROLL _Pragma("GCC unroll 8")
 
 // Where a tile's sums begin and end: a pointer for each row.  It goes by reference: a copy is one wide load of narrow
