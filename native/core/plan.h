@@ -18,17 +18,19 @@ struct Plan {
 };
 
 // What a step costs in cycles, about, when each member has `rows` rows, so many of them in a tile at most, and `blocks`
-// blocks of four gates: products, or the weights' way from the cache that holds them, whichever takes longer.
+// blocks of four gates: products, or for the first tile the weights' way from the caches, whichever takes longer.  Of
+// weights that do not fit L2 beside all else a part stays there, for they are read to and fro.
 inline double step_cost(double rows, double tile_rows, double blocks, double depth, double panel_bytes,
                         double member_bytes) {
-  constexpr double l1 = 40 << 10, of_l1 = 100, of_l2 = 45, of_l3 = 12;  // bytes; bytes a cycle
-  static const double l2 = std::min(second_cache_bytes(), 1.5 * (1 << 20));
-  const double from_cache = member_bytes <= l1 ? of_l1 : member_bytes <= l2 ? of_l2 : of_l3;
-  const double tiles = std::ceil(rows / tile_rows);
-  const double product = std::max(2 * rows / tiles, panel_bytes / std::max(from_cache, of_l2));
-  const double first = std::max(product, panel_bytes / from_cache);
+  const double vector = panel_bytes / 4;
+  const double of_l1 = 1.6 * vector, of_l2 = 0.7 * vector, of_l3 = 12;  // bytes a cycle
+  constexpr double l1 = 40 << 10;
+  static const double near = 0.75 * second_cache_bytes();
+  const double far = std::max(0.0, 1 - near / member_bytes);
+  const double way = member_bytes <= l1 ? panel_bytes / of_l1 : panel_bytes * (far / of_l3 + (1 - far) / of_l2);
+  const double tiles = std::ceil(rows / tile_rows), product = 2 * rows / tiles;
   const double activations = 60 * rows * blocks;
-  return blocks * depth * (first + (tiles - 1) * product) + activations;
+  return blocks * depth * (std::max(product, way) + (tiles - 1) * product) + activations;
 }
 
 // What a step costs in cycles if its members have to meet: the barrier, what the others wrote from their caches, and
@@ -63,15 +65,16 @@ Plan choose_plan(const Forward<Number>& layer, int directions, int threads) {
   const bool sees_more = cell.gate_recurrence || layer.hidden_mask || cell.outputs % together;
   const bool needs_rows = cell.layer_norm || cell.projection || sees_more;
   constexpr double worthwhile = 0.85;  // of one thread's cost
+  constexpr double clearly = 0.95;     // of the cost by rows, whose members read nothing that another core wrote
   const int by_rows = int(std::min<Index>(available, rows.batch));
   const int by_units = needs_rows ? 1 : int(std::min<Index>(available, blocks));
   const double batch = std::max(1.0, pairs / double(rows.time));
   const double alone = cost(batch, double(blocks), weights);
   const double rows_cost = cost(std::ceil(batch / by_rows), double(blocks), weights);
   double units_cost = cost(batch, std::ceil(double(blocks) / by_units), weights / by_units);
-  if (units_cost < std::min(rows_cost, worthwhile * alone)) units_cost += meeting_cost(by_units);
+  if (units_cost < std::min(clearly * rows_cost, worthwhile * alone)) units_cost += meeting_cost(by_units);
   if (std::min(rows_cost, units_cost) > worthwhile * alone) return plan;
-  plan.split = rows_cost <= units_cost ? Split::rows : Split::units;
+  plan.split = units_cost < clearly * rows_cost ? Split::units : Split::rows;
   plan.members = plan.split == Split::rows ? by_rows : by_units;
   return plan;
 }
