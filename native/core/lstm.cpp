@@ -116,7 +116,7 @@ template <class Number>
 void run_as_member(const Forward<Number>& layer, Wide<Number>* packed, Scratch<Wide<Number>> scratch,
                    const Team& team) {
   kernels<Number>().pack(layer.cell, layer.weights, packed, team);
-  if (team.barrier) team.barrier->wait();
+  if (team.barrier) team.barrier->wait(team.member);
   kernels<Number>().forward(layer, packed, scratch, team);
 }
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <limits>
 #include <thread>
@@ -84,7 +85,7 @@ double time_meeting(int threads) {
     if (granted < threads) return;
     for (int block = 0; block <= last; ++block) {  // in the first they come together
       if (thread == 0 && block > 1 && times.back() - times.front() > enough) last = block;  // seen by who meets here
-      for (int round = 0; round < rounds; ++round) barrier.wait();
+      for (int round = 0; round < rounds; ++round) barrier.wait(thread);
       if (thread == 0) times.push_back(Clock::now());
     }
   });
@@ -159,17 +160,25 @@ FlushDenormals::FlushDenormals() : previous_(control()) { set_control(previous_ 
 
 FlushDenormals::~FlushDenormals() { set_control(previous_); }
 
-Barrier::Barrier(int threads) : threads_(threads), arrived_(0), round_(0) {}
+// Where a thread is called, and behind these places the number of its round, which nobody else looks at.
+struct alignas(apart) Barrier::Place {
+  std::atomic<std::int64_t> round = 0;
+};
 
-void Barrier::wait() {
-  if (threads_ == 1) return;
-  const unsigned round = round_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
-    return;
+Barrier::Barrier(int threads)
+    : threads_(threads), calls_(std::bit_width(unsigned(threads - 1))), places_(new Place[threads * (calls_ + 1)]) {}
+
+Barrier::~Barrier() = default;
+
+void Barrier::wait(int thread) {
+  Place* const own = &places_[thread * (calls_ + 1)];
+  const std::int64_t round = own[calls_].round.load(std::memory_order_relaxed) + 1;
+  own[calls_].round.store(round, std::memory_order_relaxed);
+  for (int call = 0; call < calls_; ++call) {
+    const int called = (thread + (1 << call)) % threads_;
+    places_[called * (calls_ + 1) + call].round.store(round, std::memory_order_release);
+    wait_until([&] { return own[call].round.load(std::memory_order_acquire) >= round; });
   }
-  wait_until([&] { return round_.load(std::memory_order_acquire) != round; });
 }
 
 double meeting_seconds(int threads) {

@@ -78,7 +78,7 @@ class BackwardRun : CellGradients<Number> {
 
  private:
   void wait() const {
-    if (team.barrier) team.barrier->wait();
+    if (team.barrier) team.barrier->wait(team.member);
   }
 
   void prepare() {

@@ -50,7 +50,7 @@ class ForwardRun : Cells<Number> {
       project_inputs(from, from + count);
       for (Index n = 0; n < count; ++n) {
         step(f.reverse ? from + count - 1 - n : from + n);
-        if (team.split == Split::units && team.barrier) team.barrier->wait();
+        if (team.split == Split::units && team.barrier) team.barrier->wait(team.member);
       }
       if (team.wave.own) team.wave.own->report(done + count);
     }

@@ -345,7 +345,7 @@ All<foretell::Wide<Number>> run_forward(Layer<Number>& layer, const Crew& crew) 
   Guarded<foretell::Wide<Number>> packed(run.packed_size(f.cell));
   const auto work = [&](const foretell::Team& team, auto scratch) {
     run.pack(f.cell, f.weights, packed.data(), team);
-    if (team.barrier) team.barrier->wait();
+    if (team.barrier) team.barrier->wait(team.member);
     run.forward(f, packed.data(), scratch, team);
   };
   run_crew<foretell::Wide<Number>>(crew, run.forward_scratch(f, {0, crew.members, nullptr, crew.split}), layer.name(), work);

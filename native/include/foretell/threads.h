@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 namespace foretell {
 
@@ -50,15 +51,18 @@ constexpr int apart = 128;  // bytes between what threads share: two lines, as I
 
 // Where `threads` threads, always the same ones, wait for each other, any number of times.
 // What each wrote before wait() all can read after it.
+// Each calls the one 1, 2, 4, ... further and waits to be called (dissemination, Hensgen, Finkel & Manber 1988): two
+// threads then wait for one line to come from the other core, where a common count of arrivals takes two.
 class Barrier {
  public:
   explicit Barrier(int threads);
-  void wait();
+  ~Barrier();
+  void wait(int thread);  // 0 <= thread < threads
 
  private:
-  const int threads_;
-  alignas(apart) std::atomic<int> arrived_;
-  alignas(apart) std::atomic<unsigned> round_;
+  struct Place;
+  const int threads_, calls_;
+  const std::unique_ptr<Place[]> places_;  // [threads][calls + 1]
 };
 
 // Seconds that so many threads need to meet at a barrier, as it was lately: cores that share a cache need a fifth of
