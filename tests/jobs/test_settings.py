@@ -152,3 +152,22 @@ def test_members_are_averaged(plain_table):
     both = medians(members=2)
     alone = (medians(seed=0) + medians(seed=1)) / 2
     assert both.to_list() == pytest.approx(alone.to_list(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"horizon": 0}, "Forecaster: horizon must be at least 1; got 0."),
+        ({"horizon": 20_000}, "Forecaster: horizon must be at most 10,000; got 20000."),
+        ({"horizon": 2.5}, "Forecaster: horizon must be a whole number; got 2.5."),
+        ({"horizon": 4, "dropout": 1.5}, "Forecaster: dropout must be below 1; got 1.5."),
+        ({"horizon": 4, "learning_rate": 0}, "Forecaster: learning_rate must be above 0; got 0."),
+        ({"horizon": 4, "learning_rate": "fast"}, "Forecaster: learning_rate must be a number; got 'fast'."),
+        ({"horizon": 4, "season": 7}, "Forecaster: season must be a list; got 7."),
+        ({}, "Forecaster: horizon is missing; give it."),
+    ],
+)
+def test_wrong_settings_are_one_sentence(values, sentence):
+    with pytest.raises(InputError) as caught:
+        Settings.of(**values)
+    assert str(caught.value) == sentence

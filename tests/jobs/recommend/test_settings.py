@@ -56,11 +56,11 @@ def test_the_share_held_out_by_time_is_the_share_said(log):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hidden": 0}, "Recommender: hidden: .* got 0"),
-        ({"dropout": 1.0}, "Recommender: dropout: .* got 1.0"),
-        ({"share": 0.5}, "Recommender: share: .* got 0.5"),
-        ({"context": 1}, "Recommender: context: .* got 1"),
-        ({"epochs": 0}, "Recommender: epochs: .* got 0"),
+        ({"hidden": 0}, "Recommender: hidden must be at least [12]; got 0"),
+        ({"dropout": 1.0}, "Recommender: dropout must be below 1; got 1.0"),
+        ({"share": 0.5}, "Recommender: share must be below 0.5; got 0.5"),
+        ({"context": 1}, "Recommender: context must be at least [12]; got 1"),
+        ({"epochs": 0}, "Recommender: epochs must be at least [12]; got 0"),
     ],
 )
 def test_a_wrong_value_is_named(values, message):

@@ -271,10 +271,10 @@ def test_mistakes_are_named(small, call, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beam": 0}, "Translator: beam: .*greater than or equal to 1; got 0"),
+        ({"beam": 0}, "Translator: beam must be at least 1; got 0"),
         ({"hiden": 8}, "unknown setting 'hiden'. Did you mean 'hidden'"),
         ({"hidden": 8, "heads": 3}, "hidden must be a multiple of heads"),
-        ({"hidden": 7}, "hidden: .*multiple of 2"),
+        ({"hidden": 7}, "hidden must be a multiple of 2; got 7"),
         ({"dropout": 1.0}, "dropout"),
         ({"vocabulary": 100}, "vocabulary"),
     ],
