@@ -4,9 +4,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from foretell.errors import InputError
 
@@ -17,16 +20,14 @@ FORMAT = 2
 """The version of the folder's layout and of the weights' names. A reader refuses any other."""
 
 SETTINGS, WEIGHTS, REPORT = "model.json", "weights.safetensors", "report.html"
-CHECKPOINT, RUN = "checkpoint", "run.json"
-"""Where a training run that has not ended lies within its model folder, and the file that tells of it."""
+CHECKPOINT, RUN, LOCK = "checkpoint", "run.json", "lock"
+"""Where a training run that has not ended lies within its model folder, the file that tells of it, and the one that
+its process holds."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{path.parent}: this is a file, not a folder; give another path.") from None
+    _make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -38,6 +39,30 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)  # after the replacement it is gone already
         raise
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a checkpoint folder for one training; InputError if another has it. It is free again if the process dies."""
+    _make_folder(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"{folder}: another training is writing there; wait until it ends, or give another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def refuse_locked(folder: Path) -> None:
+    """InputError if a training is writing to a checkpoint folder."""
+    if (folder / LOCK).is_file():
+        with locked(folder):
+            pass
 
 
 def write_model(folder: Path, settings: Mapping[str, Any], tensors: Mapping[str, "Tensor"]) -> None:
@@ -106,6 +131,13 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
 def below(tensors: Mapping[str, "Tensor"], prefix: str) -> dict[str, "Tensor"]:
     """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder}: this is a file, not a folder; give another path.") from None
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -2,11 +2,14 @@
 
 import json
 import re
+from contextlib import ExitStack
 
 import pytest
 
 from foretell.cli import demo, forecast, progress
+from foretell.errors import InputError
 from foretell.jobs import Forecaster, load
+from foretell.store import CHECKPOINT, locked
 
 
 def test_train_says_the_schema_then_the_headline_and_where_things_are(run, table, tmp_path, small):
@@ -34,6 +37,34 @@ def test_lists_are_separated_by_commas_or_repeated(run, table, tmp_path, small):
     settings = load(json.loads(done.stdout)["model"]).settings
     assert json.loads(done.stdout)["schema"]["past"] == ["promo", "weather"]
     assert (settings.level, settings.season) == ((50.0, 90.0), (7,))
+
+
+@pytest.mark.parametrize("words", [(), ("--force",)])
+def test_a_folder_where_another_training_is_writing_is_left_alone(run, table, tmp_path, small, words):
+    folder = tmp_path / "model"
+    with locked(folder / CHECKPOINT):
+        (folder / CHECKPOINT / "run.json").write_text("{}")
+        done = run("train", table, "--target", "sales", "--horizon", 5, "-o", folder, *small, *words)
+        assert done.exit_code == 2
+        assert "another training is writing there" in done.stderr
+        assert (folder / CHECKPOINT / "run.json").read_text() == "{}"
+    done = run("train", table, "--target", "sales", "--horizon", 5, "-o", folder, "--force", *small)
+    assert done.exit_code == 0
+    assert not (folder / CHECKPOINT).exists()
+
+
+def test_another_training_that_came_in_between_is_left_alone(run, table, tmp_path, small, monkeypatch):
+    folder = tmp_path / "model"
+
+    def come_in(*_, **__):
+        other.enter_context(locked(folder / CHECKPOINT))
+        raise InputError("no good")
+
+    with ExitStack() as other:
+        monkeypatch.setattr(Forecaster, "fit", come_in)
+        done = run("train", table, "--target", "sales", "--horizon", 5, "-o", folder, *small)
+        assert done.exit_code == 2
+        assert (folder / CHECKPOINT).exists()
 
 
 def test_png_writes_pictures(run, table, tmp_path, small):

@@ -109,6 +109,20 @@ def test_another_run_in_the_same_folder_is_refused(csv, tmp_path):
         Forecaster(**{**SETTINGS, "hidden": 7}).fit(csv, checkpoint=tmp_path / "run")
 
 
+def test_two_trainings_in_one_folder_at_a_time_are_refused(csv, whole, tmp_path):
+    refused = []
+
+    def begin_another(*_):
+        with pytest.raises(InputError, match="another training is writing there") as caught:
+            Forecaster(**SETTINGS).fit(csv, checkpoint=tmp_path / "run")
+        refused.append(caught)
+
+    first = Forecaster(**SETTINGS).fit(csv, checkpoint=tmp_path / "run", progress=begin_another)
+    assert len(refused) == 12
+    assert same(first, whole)
+    assert same(Forecaster.resume(tmp_path / "run"), whole)
+
+
 def test_the_same_fit_again_goes_on(csv, whole, tmp_path):
     interrupted(csv, tmp_path / "run", 3)
     assert same(Forecaster(**SETTINGS).fit(csv, checkpoint=tmp_path / "run"), whole)
@@ -139,4 +153,4 @@ def test_a_run_writes_nothing_but_its_folder(csv, tmp_path, monkeypatch):
     Forecaster(**{**SETTINGS, "epochs": 1}).fit(csv, checkpoint="run")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == ["member-0.safetensors", "member-1.safetensors", "run.json"]
+    assert names == ["lock", "member-0.safetensors", "member-1.safetensors", "run.json"]

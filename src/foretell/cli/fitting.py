@@ -2,14 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from foretell.cli.jobs import is_half_trained
 from foretell.cli.progress import ProgressLine
 from foretell.errors import InputError
-from foretell.store import CHECKPOINT, SETTINGS
+from foretell.store import CHECKPOINT, SETTINGS, refuse_locked
 
 
 def address(data: str) -> str:
@@ -22,6 +22,7 @@ def claim_folder(path: str, *, force: bool) -> Path:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{path}: this is a file; name a folder for the model.")
+    refuse_locked(folder / CHECKPOINT)
     if not force and is_half_trained(folder):
         raise InputError(
             f"{path}: holds a training that was stopped; go on with `foretell resume {path}`, or begin anew "
@@ -32,18 +33,24 @@ def claim_folder(path: str, *, force: bool) -> Path:
     return folder
 
 
+def begin_anew(folder: Path) -> None:
+    """Remove what a training that was stopped left in a folder for a new model."""
+    refuse_locked(folder / CHECKPOINT)
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+
+
 @contextmanager
 def stoppable(folder: Path) -> Iterator[None]:
     """Say how to go on if the user stops the training; leave nothing of one that the table is no good for."""
-    checkpoint = folder / CHECKPOINT
-    begun = checkpoint.exists()
+    begun = (folder / CHECKPOINT).exists()
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         yield
     except InputError:
         if not begun:
-            shutil.rmtree(checkpoint, ignore_errors=True)
-            _remove_empty(made)
+            with suppress(InputError):  # where another training has come in between, it is that one's
+                begin_anew(folder)
+                _remove_empty(made)
         raise
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Stopped; {_what_is_left(folder)}") from None

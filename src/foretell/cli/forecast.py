@@ -1,12 +1,11 @@
 """The forecaster on the command line."""
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from foretell.cli.fitting import address, summary
+from foretell.cli.fitting import address, begin_anew, summary
 from foretell.cli.options import DATA, NETWORK, Columns, Words, numbers, option, said, split
 from foretell.cli.printing import print_evaluation, print_forecast, print_inputs, print_json, say
 from foretell.cli.progress import ProgressLine
@@ -104,7 +103,7 @@ def train(
     def announce(schema: "Schema") -> None:
         if not quiet:
             say(schema.describe(), "")
-        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)  # not before the table is found to be good
+        begin_anew(folder)  # not before the table is found to be good
         progress.start()
 
     model = Forecaster(**settings)

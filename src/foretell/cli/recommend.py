@@ -1,13 +1,12 @@
 """The recommender on the command line."""
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from foretell.cli.events import Feed, print_recommendations
-from foretell.cli.fitting import address, summary
+from foretell.cli.fitting import address, begin_anew, summary
 from foretell.cli.options import DATA, NETWORK, Columns, Words, option, said, split
 from foretell.cli.printing import print_evaluation, print_json, say
 from foretell.cli.progress import ProgressLine
@@ -107,7 +106,7 @@ def train(
     def announce(schema: "EventSchema") -> None:
         if not quiet:
             say(schema.describe(), "")
-        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)  # not before the log is found to be good
+        begin_anew(folder)  # not before the log is found to be good
         progress.start()
 
     model = Recommender(**settings, **options.settings())

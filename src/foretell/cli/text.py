@@ -1,13 +1,12 @@
 """The language model on the command line."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from foretell.cli.fitting import address, summary
+from foretell.cli.fitting import address, begin_anew, summary
 from foretell.cli.guessing import head
 from foretell.cli.options import Columns, Words, option, said
 from foretell.cli.printing import print_evaluation, print_json, say
@@ -72,7 +71,7 @@ def train(
     def announce(words: str) -> None:
         if not quiet:
             say(words, "")
-        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)  # not before the text is found to be good
+        begin_anew(folder)  # not before the text is found to be good
         progress.start()
 
     with ProgressLine() as progress:

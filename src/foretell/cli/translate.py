@@ -1,12 +1,11 @@
 """The translator on the command line."""
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from foretell.cli.fitting import summary
+from foretell.cli.fitting import begin_anew, summary
 from foretell.cli.options import Columns, option, said, split
 from foretell.cli.pairs import TrainOptions as TrainOptions
 from foretell.cli.pairs import files
@@ -64,7 +63,7 @@ def train(
     def announce(parts: "Parts") -> None:
         if not quiet:
             say(parts.describe(), "")
-        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)  # not before the pairs are found to be good
+        begin_anew(folder)  # not before the pairs are found to be good
         progress.start()
 
     model = Translator(**settings, **options.settings())

@@ -22,7 +22,7 @@ from foretell.jobs.forecasting.settings import Settings
 from foretell.jobs.forecasting.splits import check_size, split
 from foretell.jobs.forecasting.streaming import Stream
 from foretell.jobs.forecasting.updating import take_in
-from foretell.jobs.runs import begin_run, end_run, read_run, without_password
+from foretell.jobs.runs import end_run, read_run, running, without_password
 from foretell.jobs.trained import TrainedJob
 from foretell.sequences import (
     Panel,
@@ -121,13 +121,15 @@ class Forecaster(TrainedJob[Model, folder.Record]):
     ) -> Self:
         panel = build_panel(table, schema)
         split(panel, self.settings, schema.source)  # refuses what is too short, before anything is written
-        if checkpoint is not None:
+
+        def run() -> folder.Run:
             checksum = folder.checksum(panel)
-            run = folder.Run(settings=self.settings, data=schema, source=source, query=query, checksum=checksum)
-            begin_run(Path(checkpoint), run)
-        began = clock.perf_counter()
+            return folder.Run(settings=self.settings, data=schema, source=source, query=query, checksum=checksum)
+
         place = Path(checkpoint) if checkpoint is not None else None
-        model, cut, curves = fit_model(panel, schema, self.settings, warm=warm, checkpoint=place, progress=progress)
+        with running(place, run):
+            began = clock.perf_counter()
+            model, cut, curves = fit_model(panel, schema, self.settings, warm=warm, checkpoint=place, progress=progress)
         last = zip(panel.start, cut.stop - panel.offsets[:-1] - 1, strict=True)
         until = [panel.frequency.times(start, np.array([row]))[0] for start, row in last]
         self._record = folder.Record(

@@ -31,7 +31,7 @@ from foretell.jobs.recommending.splits import Cases, cases, held_out, split
 from foretell.jobs.recommending.streaming import Stream
 from foretell.jobs.recommending.task import draws
 from foretell.jobs.recommending.updating import Update, take_in
-from foretell.jobs.runs import begin_run, curve_rows, end_run, read_run, without_password
+from foretell.jobs.runs import curve_rows, end_run, read_run, running, without_password
 from foretell.jobs.trained import TrainedJob
 from foretell.sequences.catalogue import read_catalogue
 from foretell.sequences.events import Events, EventSchema, read_events, recoded, without_strangers
@@ -131,8 +131,9 @@ class Recommender(TrainedJob[Model, folder.Record]):
         split(events, self.settings, schema.source)  # refuses what is too short, before anything is written,
         draws(self.settings, len(events.items))  # and what does not go together
         described = _described(events, schema, catalogue, warm)
-        if checkpoint is not None:
-            run = folder.Run(
+
+        def run() -> folder.Run:
+            return folder.Run(
                 settings=self.settings,
                 data=schema,
                 source=source,
@@ -140,12 +141,13 @@ class Recommender(TrainedJob[Model, folder.Record]):
                 catalogue=_place(catalogue),
                 checksum=folder.checksum(events, described[1]),
             )
-            begin_run(Path(checkpoint), run)
-        began = clock.perf_counter()
+
         place = Path(checkpoint) if checkpoint is not None else None
-        model, curve = fit_model(
-            events, schema, described, self.settings, warm=warm, checkpoint=place, progress=progress
-        )
+        with running(place, run):
+            began = clock.perf_counter()
+            model, curve = fit_model(
+                events, schema, described, self.settings, warm=warm, checkpoint=place, progress=progress
+            )
         self._model = model
         self._record = folder.Record(
             settings=self.settings,

@@ -2,29 +2,40 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from foretell.errors import InputError
-from foretell.store import RUN, write_atomic
+from foretell.store import LOCK, RUN, locked, write_atomic
 from foretell.training.loop import Epoch
 
 NETWORK = "network.safetensors"  # the checkpoint of a run that trains one network
 R = TypeVar("R", bound=BaseModel)
 
 
-def begin_run(folder: Path, run: BaseModel) -> None:
-    """Note what is being trained, so that `resume` can go on; checkpoints of another run are refused."""
-    path = folder / RUN
-    content = run.model_dump_json(indent=1).encode()
-    if path.is_file() and path.read_bytes() != content:
-        raise InputError(
-            f"{folder}: holds the checkpoint of another training run; resume that one, or remove the folder, or "
-            "give another."
-        )
-    write_atomic(path, content)
+@contextmanager
+def running(folder: Path | None, describe: Callable[[], BaseModel]) -> Iterator[None]:
+    """Train in the block: the checkpoint folder, if any, tells what is trained, so that `resume` can go on.
+
+    InputError if another training is writing there, or if it holds checkpoints of another run.
+    """
+    if folder is None:
+        yield
+        return
+    content = describe().model_dump_json(indent=1).encode()
+    with locked(folder):
+        path = folder / RUN
+        if path.is_file() and path.read_bytes() != content:
+            raise InputError(
+                f"{folder}: holds the checkpoint of another training run; resume that one, or remove the folder, or "
+                "give another."
+            )
+        write_atomic(path, content)
+        yield
 
 
 def read_run(folder: Path, kind: type[R]) -> R:
@@ -46,7 +57,7 @@ def read_job(folder: Path) -> str:
 
 def end_run(folder: Path) -> None:
     """Remove the files of a run that has ended, and its folder if nothing else is in it."""
-    for path in [folder / RUN, *folder.glob("*.safetensors")]:
+    for path in [folder / RUN, folder / LOCK, *folder.glob("*.safetensors")]:
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -21,7 +21,7 @@ from foretell.jobs.language.settings import Settings
 from foretell.jobs.language.stepper import Stepper, fresh_context
 from foretell.jobs.language.streaming import TextStream
 from foretell.jobs.language.writing import write
-from foretell.jobs.runs import begin_run, curve_rows, end_run, read_run
+from foretell.jobs.runs import curve_rows, end_run, read_run, running
 from foretell.jobs.trained import TrainedJob
 from foretell.sequences.documents import Documents, Source, as_documents, read_documents
 from foretell.sequences.tokens import Tokenizer
@@ -103,17 +103,17 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
         config = warm.network.config if warm else choose_config(tokenizer.size, self.settings)
         if announce:
             announce(_sentence(documents, corpus, config.tokens, self.settings))
-        if checkpoint is not None:
-            run = folder.Run(settings=self.settings, sources=sources, checksum=checksum(documents))
-            begin_run(Path(checkpoint), run)
-        network, curve = fit_network(
-            corpus,
-            config,
-            self.settings,
-            warm=warm.network if warm else None,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            progress=progress,
-        )
+        place = Path(checkpoint) if checkpoint is not None else None
+        of_texts = checksum(documents)
+        with running(place, lambda: folder.Run(settings=self.settings, sources=sources, checksum=of_texts)):
+            network, curve = fit_network(
+                corpus,
+                config,
+                self.settings,
+                warm=warm.network if warm else None,
+                checkpoint=place,
+                progress=progress,
+            )
         mixture = choose_mixture(network, corpus, self.settings, warm.mixture if warm else None)
         self._record = folder.Record(
             settings=self.settings,
@@ -121,7 +121,7 @@ class LanguageModel(TrainedJob[Model, folder.Record]):
             ngrams=folder.ngram_record(mixture),
             tokenizer=tokenizer.to_json(),
             sources=sources,
-            checksum=checksum(documents),
+            checksum=of_texts,
             documents=len(documents.texts),
             characters=documents.characters,
             tokens=(len(corpus.train.tokens), len(corpus.validation.tokens), len(corpus.held_out.tokens)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from foretell.errors import InputError, require
-from foretell.jobs.runs import begin_run, curve_rows, end_run, read_run
+from foretell.jobs.runs import curve_rows, end_run, read_run, running
 from foretell.jobs.trained import TrainedJob
 from foretell.jobs.translating import explaining, folder, reporting, streaming
 from foretell.jobs.translating.evaluation import Evaluation, evaluate
@@ -101,9 +101,8 @@ class Translator(TrainedJob[Model, folder.Record]):
         learnt, checksum = parts.split.with_memory(memory), folder.checksum(parts.split)
         draft = draft_model(learnt, self.settings, warm)  # refuses what it cannot use, before anything is written
         place = Path(checkpoint) if checkpoint is not None else None
-        if place is not None:
-            begin_run(place, folder.Run(settings=self.settings, origin=parts.origin, checksum=checksum))
-        curve = train_model(draft, place, progress)
+        with running(place, lambda: folder.Run(settings=self.settings, origin=parts.origin, checksum=checksum)):
+            curve = train_model(draft, place, progress)
         self._record = folder.Record(
             settings=self.settings,
             config=draft.model.network.config,
