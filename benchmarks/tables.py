@@ -287,8 +287,9 @@ def accuracy_of(job: str, entries: Mapping[str, Any]) -> str:
 TABLES = {
     "accuracy-forecast": accuracy_forecast,
     **{f"accuracy-{job}": partial(accuracy_of, job) for job in ("recommend", "text", "translate")},
-    "speed-forecast": speed_forecast,
-    **{path.stem: speed_lstm for path in results.FOLDER.glob("speed-lstm-*.json")},  # one for each instruction set
+    # One for each instruction set.
+    **{path.stem: speed_forecast for path in results.FOLDER.glob("speed-forecast-*.json")},
+    **{path.stem: speed_lstm for path in results.FOLDER.glob("speed-lstm-*.json")},
 }
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How long do training, predicting, importing and the demo take, beside the peers where they do the same?
 
 python benchmarks/speed/forecast.py --peers-python PATH
-prints a table and writes benchmarks/results/speed-forecast.json; the environment of PATH needs what
+prints a table and writes benchmarks/results/speed-forecast-<instruction set>.json; the environment of PATH needs what
 requirements-peers.txt names.
 """
 
@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
+from foretell import native
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/
 import results
@@ -41,12 +43,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every competitor")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    name = f"speed-forecast-{native.active()}"
     for question in arguments.only:
         print(question, file=sys.stderr, flush=True)
         found = QUESTIONS[question](arguments)
         entry = {"threads": arguments.threads} | found | results.circumstances("foretell", "torch", "polars")
-        results.update("speed-forecast", {question: entry})
-    found = results.read("speed-forecast")
+        results.update(name, {question: entry})
+    found = results.read(name)
     print(tables.speed_forecast({name: found[name] for name in arguments.only}))
 
 
