@@ -90,7 +90,8 @@ class Zoneout {
   template <class Number>
   Zoneout(const Forward<Number>& layer, std::int8_t* kept, Index pairs)
       : h_(layer.cell.zoneout_h), c_(layer.cell.zoneout_c), draws_(layer.cell.draws), limit_h_(limit(h_)),
-        limit_c_(limit(c_)), sequence_(layer.sequence), first_step_(layer.first_step), seed_(layer.seed), kept_(kept), pairs_(pairs) {}
+        limit_c_(limit(c_)), sequence_(layer.sequence), first_step_(layer.first_step), seed_(layer.seed), kept_(kept),
+        pairs_(pairs) {}
 
   bool of_h() const { return h_ > 0; }
   bool of_c() const { return c_ > 0; }

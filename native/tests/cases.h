@@ -118,6 +118,7 @@ inline Case make_case(Random& random, const Sizes& sizes, const Chosen& chosen) 
   p.reverse = has("reverse");
   p.seed = random.bits();
   p.sequence = random.below(4);
+  p.first_step = random.below(1000);
   p.x = random.vector(p.time * p.batch * p.cell.inputs);
   p.weights = draw_weights(random, p.cell, !has("no bias"));
   p.initial = draw_state(random, p, 0.5);

@@ -148,6 +148,7 @@ class Layer {
     f.reset = p.reset.empty() ? nullptr : p.reset.data();
     f.seed = p.seed;
     f.sequence = p.sequence;
+    f.first_step = p.first_step;
     f.x = take_sequence(p.x, cell.inputs);
     for (const auto& part : weight_parts<Real>) f.weights.*part.to = take(p.weights.*part.from);
     f.hidden_mask = take(p.hidden_mask);

@@ -32,6 +32,7 @@ struct Problem {
   std::vector<std::uint8_t> reset;  // [T,B], or empty
   std::uint64_t seed = 0;
   Index sequence = 0;
+  Index first_step = 0;
   Vector x;  // [T,B,I]
   Weights weights;
   Vector hidden_mask;  // [B,R], or empty
@@ -192,7 +193,8 @@ class Reader {
   double kept(Index t, Index b, Index u, int word) const {
     const double chance = word ? cell.zoneout_c : cell.zoneout_h;
     if (!cell.draws) return chance;
-    const Words counter{std::uint32_t(u), std::uint32_t(b), std::uint32_t(t), std::uint32_t(p.sequence)};
+    const Words counter{std::uint32_t(u), std::uint32_t(b), std::uint32_t(p.first_step + t),
+                        std::uint32_t(p.sequence)};
     const Words words = philox(counter, {std::uint32_t(p.seed), std::uint32_t(p.seed >> 32)});
     return (words[word] >> 8) / 16777216.0 < chance;  // 2^24
   }
