@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from foretell.errors import InputError
 
 if TYPE_CHECKING:  # reading a folder's settings needs no tensors
@@ -44,6 +42,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep a checkpoint folder for one training; InputError if another has it. It is free again if the process dies."""
+    from filelock import FileLock, Timeout  # a tenth of a second
+
     _make_folder(folder)
     lock = FileLock(folder / LOCK)
     try:
