@@ -43,13 +43,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every competitor")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    name = f"speed-forecast-{native.active()}"
+    file = f"speed-forecast-{native.active()}"
     for question in arguments.only:
         print(question, file=sys.stderr, flush=True)
         found = QUESTIONS[question](arguments)
         entry = {"threads": arguments.threads} | found | results.circumstances("foretell", "torch", "polars")
-        results.update(name, {question: entry})
-    found = results.read(name)
+        results.update(file, {question: entry})
+    found = results.read(file)
     print(tables.speed_forecast({name: found[name] for name in arguments.only}))
 
 
