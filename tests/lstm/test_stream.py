@@ -104,6 +104,22 @@ def test_outputs_stay_and_no_gradient_is_kept(layer):
     assert not first.requires_grad
 
 
+def test_outputs_are_tensors_of_their_own(make, assert_near):
+    layer, x = make(3, 5), torch.randn(100, 1, 3, dtype=torch.float64)
+    stream = layer.stream()
+    kept = [stream.step(one) for one in x]
+    assert_near(torch.stack(kept), layer(x)[0])
+    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
+    kept[1].mul_(2 * factor)  # which autograd refuses for views made without a gradient
+    assert_near(torch.stack([kept[0], kept[1] / 2, *kept[2:]]), layer(x)[0])
+
+
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_a_kept_output_keeps_little_memory(batch, make):
+    y = make(3, 5).stream(batch).step(torch.randn(batch, 3, dtype=torch.float64))
+    assert y.untyped_storage().nbytes() <= max(16 << 10, y.nbytes)
+
+
 def test_streams_cross_inference_mode(layer, assert_near):
     x = torch.randn(4, 1, 3, dtype=torch.float64)
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Self
@@ -18,6 +19,7 @@ from foretell.lstm.transforms import constant_in_graphs
 
 ACTIVITY_PARTS = 5  # i, f, g, o, c
 Empty = Callable[..., Tensor]  # (like, *shape) -> Tensor: Tensor.new_empty, or memory.empty where a run fills it
+SHARED = 16 << 10  # bytes of a live step's outputs that may be allocated at once
 LINE = 64  # bytes: the parts of what is saved, and a vector of the widest instruction set, end at cache lines
 
 
@@ -201,7 +203,7 @@ class Stepper:
         cells = _make_cells(options, inputs, start[1].shape[-1], start[0].shape[-1], projects, False)
         batch, width = start[0].shape[1:]
         outputs = zip(step_shapes(batch, inputs[0]), step_shapes(batch, width), strict=True)
-        self._outputs: dict[tuple[int, ...], tuple[int, ...]] = dict(outputs)  # by x's shape
+        self._outputs = {seen: _Outputs(shape, self._number) for seen, shape in outputs}  # by x's shape
         make = getattr(_core(), f"Stepper{8 * self._number.itemsize}")
         self._cores = [make(cells[part], packed[part], states, batch, self._residual) for part, states in self._parts()]
 
@@ -212,19 +214,19 @@ class Stepper:
 
     def step(self, x: Tensor) -> Tensor | None:
         """x [B,I] or [I] -> y [B,R] or [R], in x's number type; None if x is not a tensor that a step takes."""
-        shape = self._outputs.get(x.shape)
-        if shape is None or x.dtype is not self._kind or not x.is_cpu:
+        outputs = self._outputs.get(x.shape)
+        if outputs is None or x.dtype is not self._kind or not x.is_cpu:
             return None
         if x.dtype is self._number and x.is_contiguous() and not x.is_neg():
-            y = x.new_empty(*shape)
+            y = outputs.pop() if outputs else outputs.refill()
             self._cores[0].step(x, y)
             return y
-        return self._step_laid_out(x, shape)
+        return self._step_laid_out(x, outputs)
 
-    def _step_laid_out(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _step_laid_out(self, x: Tensor, outputs: "_Outputs") -> Tensor:
         """x of the right shape and type, however it lies, is brought to what the core takes."""
         for layer, core in enumerate(self._cores):
-            y = x.new_empty(*shape, dtype=self._number)
+            y = outputs.pop() if outputs else outputs.refill()
             core.step(x.to(self._number).contiguous().resolve_neg(), y)
             above = y.to(x.dtype)
             x = above + x if self._residual and layer else above
@@ -234,14 +236,15 @@ class Stepper:
         """Another one in the same state, that goes its own way with the same packed weights."""
         twin = copy.copy(self)
         twin.state = _copied(self.state, self.state[0].dtype)
+        twin._outputs = {seen: outputs.twin() for seen, outputs in self._outputs.items()}
         twin._cores = [core.twin(states) for core, (_, states) in zip(self._cores, twin._parts(), strict=True)]
         return twin
 
     def _step_wide_array(self, x: Any) -> Any:
-        shape = self._outputs.get(getattr(x, "shape", ()))
-        if shape is None or str(x.dtype) != "float32" or not x.flags.c_contiguous:
+        outputs = self._outputs.get(getattr(x, "shape", ()))
+        if outputs is None or str(x.dtype) != "float32" or not x.flags.c_contiguous:
             return None
-        return self._step_laid_out(torch.tensor(x, dtype=self._kind, device="cpu"), shape).float().numpy()
+        return self._step_laid_out(torch.tensor(x, dtype=self._kind, device="cpu"), outputs).float().numpy()
 
     def _parts(self) -> list[tuple[slice, list[State]]]:
         """Which layers the core runs at once, with their states; outputs in types it does not know are rounded here."""
@@ -249,6 +252,27 @@ class Stepper:
         if self._number is self._kind:
             return [(slice(None), states)]
         return [(slice(layer, layer + 1), states[layer : layer + 1]) for layer in range(len(states))]
+
+
+class _Outputs(list[Tensor]):
+    """Room for the outputs of steps to come: many are allocated at once, for one costs as much as a small step."""
+
+    def __init__(self, shape: tuple[int, ...], kind: torch.dtype) -> None:
+        super().__init__()
+        self._shape, self._kind = shape, kind
+        # Whoever keeps one of them keeps the memory of all, so together they are small.
+        self._count = max(1, min(32, SHARED // max(1, math.prod(shape) * kind.itemsize)))
+
+    def refill(self) -> Tensor:
+        """Of the new ones, the one that is to be used first."""
+        rows, *rest = self._shape
+        with torch.inference_mode(False):
+            block = torch.empty(self._count * rows, *rest, dtype=self._kind, device="cpu")
+            self.extend(torch.unsafe_split(block, rows))  # no views of one another for all that autograd knows
+        return self.pop()
+
+    def twin(self) -> Self:
+        return type(self)(self._shape, self._kind)
 
 
 def _copied(state: State, kind: torch.dtype) -> State:
