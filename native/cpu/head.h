@@ -38,8 +38,7 @@ class HeadRun {
     take_shared(shared);
     take_partial(partial);
     take_own(own);
-    const Index blocks = ceil_div(call.rows, block_rows);
-    group_rows = larger(min_group_blocks, ceil_div(blocks, max_groups)) * block_rows;
+    group_rows = ceil_div(larger(min_group_rows, ceil_div(call.rows, max_groups)), block_rows) * block_rows;
     sizes.groups = larger(1, ceil_div(call.rows, group_rows));
   }
 
@@ -113,7 +112,7 @@ class HeadRun {
 
  private:
   // So few that their sums, and so many that most machines' threads, come to little.
-  static constexpr Index min_group_blocks = 2, max_groups = 64;
+  static constexpr Index min_group_rows = 512, max_groups = 64;
 
   int units(Index j) const { return int(smaller(V, U - j * V)); }
 
@@ -179,13 +178,11 @@ class HeadRun {
 
   // The hidden outputs after dropout, row by row for the gradients and across for the answers; rows past the end are 0.
   void load_hidden() {
-    for (Index row = 0; row < panel_rows; ++row) {
-      const Real* from = call.outputs + (begin + row) * U;
-      for (Index j = 0; j < in_hidden.blocks; ++j) {
-        Vec<Real> value = row < present ? load(from + j * V, units(j)) : Vec<Real>{};
-        if (call.least && row < present) value *= load(kept + row * drop_bytes + j * V);
-        store(hidden + in_hidden.at(at + row, j), value);
-      }
+    for (Index j = 0; j < in_hidden.blocks; ++j) {
+      const Real* from = call.outputs + begin * U + j * V;
+      Real* to = hidden + in_hidden.at(at, j);
+      move_block(from, U, to, in_hidden.at(1, j) - in_hidden.at(0, j), j, units(j), V);
+      for (Index row = present; row < panel_rows; ++row) store(hidden + in_hidden.at(at + row, j), Vec<Real>{});
     }
     for (Index j = 0; j < in_hidden.blocks; ++j) {
       for (Index row = 0; row < panel_rows; row += V) {
@@ -325,14 +322,25 @@ class HeadRun {
             line_at, n, lines, back + of_hidden.panel(j), d_hidden + n * width + j * V, width);
       }
     }
-    for (Index row = 0; row < present; ++row) {
-      Real* to = call.d_outputs + (begin + row) * U;
-      for (Index j = 0; j < of_hidden.blocks; ++j) {
-        Vec<Real> value = load(d_hidden + row * width + j * V);
-        if (call.least) value *= load(kept + row * drop_bytes + j * V);
-        store(to + j * V, value, units(j));
-      }
+    for (Index j = 0; j < of_hidden.blocks; ++j) {
+      move_block(d_hidden + j * V, width, call.d_outputs + begin * U + j * V, U, j, V, units(j));
     }
+  }
+
+  // A block of all rows that there are, `loads` numbers of each, of which it stores `stores`, after dropout.  With
+  // variables of its own: a store may change members for all that the compiler knows.
+  void move_block(const Real* from, Index from_row, Real* to, Index to_row, Index j, int loads, int stores) const {
+    const bool drops = call.least;
+    const Real* keep = kept + j * V;
+    const Index count = present, keep_row = drop_bytes;
+    const auto move = [&](auto loaded, auto stored) __attribute__((always_inline)) {
+      for (Index row = 0; row < count; ++row, from += from_row, to += to_row, keep += keep_row) {
+        const Vec<Real> value = load(from, loaded);
+        store(to, drops ? value * load(keep) : value, stored);
+      }
+    };
+    if (loads == V && stores == V) move(V, V);
+    else move(loads, stores);
   }
 
   // The gradients of weights and skips: slopes of the block's lines times its features; by rows of the larger of both.

@@ -71,7 +71,7 @@ class ForecastTask:
 
     def loss(self, batch: Batch, carried: State | None) -> tuple[Tensor, State]:
         """Mean pinball loss of a chunk; the state is carried over where the segment goes on."""
-        if carried is not None:
+        if carried is not None and batch.fresh.any():
             fresh = batch.fresh[:, None]
             carried = (carried[0].masked_fill(fresh, 0), carried[1].masked_fill(fresh, 0))
         if self.network.training and self.network.identity is not None:
