@@ -75,7 +75,7 @@ def test_stream_answers_every_line_and_remembers_it(trained, run):
     [
         (("--prompt", "a dog"), "'d'"),
         (("--length", 0), "length must be a whole number"),
-        (("--top-p", 3), "top_p must be"),
+        (("--top-p", 3), "--top-p must be"),
     ],
 )
 def test_a_mistake_is_a_sentence(trained, run, words, message):

@@ -78,7 +78,7 @@ def test_png_writes_pictures(run, table, tmp_path, small):
     [
         (("--target", "slaes"), "Did you mean 'sales'?"),
         (("--target", "weather"), "'rain' is not a number"),
-        (("--target", "sales", "--horizon", "500"), "too few for horizon=500"),
+        (("--target", "sales", "--horizon", "500"), "too few for --horizon 500"),
         (("--level", "80,high"), "--level must be numbers"),
         (("--season", "1.5"), "--season must be whole numbers"),
         (("--hidden", "0"), "hidden"),

@@ -282,7 +282,7 @@ def test_the_description():
         "  ignored    -\n"
         "  frequency  daily (1d)\n"
         "  rows       12, no gaps\n"
-        "  Not so? Say time=, target=, series=, past=, known=, static= or freq= (in a terminal --time, ...)."
+        "  Not so? Say time=, target=, series=, past=, known=, static= or freq=."
     )
 
 

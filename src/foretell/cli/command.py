@@ -2,16 +2,20 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
+from foretell.cli.options import flag
 from foretell.cli.printing import print_error
 from foretell.errors import InputError
 
 WRONG, STOPPED = 2, 130  # exit codes: the user's mistake, and Ctrl-C as shells count it
+_typed: dict[str, str] = {}  # how each parameter of all commands is typed, by its name in Python
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -38,6 +42,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     del run.__wrapped__  # its signature still has the groups
     parameters = list(_parameters(function, hints))
+    _typed.update((parameter.name, _typed_name(parameter)) for parameter in parameters)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
@@ -67,7 +72,27 @@ def _gather(groups: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     return plain | {name: kind(**inside[name]) for name, kind in groups.items()}
 
 
+def as_typed(sentence: str) -> str:
+    """What speaks Python in a sentence, as it is typed here: "Say freq='1d'." becomes "Say --freq 1d."."""
+    names = "|".join(map(re.escape, _typed))
+    sentence = re.sub(rf"^\w+: ({names}) (?=must )", lambda found: f"{_typed[found[1]]} ", sentence)
+    return re.sub(rf"(?<![\w'-])({names})=(?:'([^']*)'|(?=(\w)))?", _typed_argument, sentence)
+
+
+def _typed_argument(found: re.Match[str]) -> str:
+    name, text, follows = found.groups()
+    return _typed[name] + (f" {text}" if text is not None else " " if follows else "")
+
+
+def _typed_name(parameter: inspect.Parameter) -> str:
+    """ "--learning-rate", or "DATA" for what has no name on the command line."""
+    (how,) = parameter.annotation.__metadata__
+    if isinstance(how, ArgumentInfo):
+        return str(how.metavar).strip("[].")
+    return next((name for name in how.param_decls or () if name.startswith("--")), flag(parameter.name))
+
+
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'the system'}: {error.strerror or error}."
-    return str(error)
+    return as_typed(str(error))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from foretell.cli.command import as_typed
 from foretell.cli.fitting import address, begin_anew, summary
 from foretell.cli.options import DATA, NETWORK, Columns, Words, numbers, option, said, split
 from foretell.cli.printing import print_evaluation, print_forecast, print_inputs, print_json, say
@@ -102,7 +103,7 @@ def train(
 
     def announce(schema: "Schema") -> None:
         if not quiet:
-            say(schema.describe(), "")
+            say(as_typed(schema.describe()), "")
         begin_anew(folder)  # not before the table is found to be good
         progress.start()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from foretell.cli.command import as_typed
 from foretell.cli.events import Feed, print_recommendations
 from foretell.cli.fitting import address, begin_anew, summary
 from foretell.cli.options import DATA, NETWORK, Columns, Words, option, said, split
@@ -105,7 +106,7 @@ def train(
 
     def announce(schema: "EventSchema") -> None:
         if not quiet:
-            say(schema.describe(), "")
+            say(as_typed(schema.describe()), "")
         begin_anew(folder)  # not before the log is found to be good
         progress.start()
 

@@ -43,7 +43,7 @@ class EventSchema(BaseModel):
         features = f"; features of an event: {', '.join(self.context.names)}" if self.context.names else ""
         return (
             f"{self.source}: users in {self.user!r}, items in {self.item!r}, {order}{features}.\n"
-            "Not so? Say user=, item=, time= or features= (in a terminal --user, ...)."
+            "Not so? Say user=, item=, time= or features=."
         )
 
 
@@ -120,8 +120,8 @@ def _named(table: Table, what: str, names: Sequence[str], taken: set[str | None]
     found = first_of(table.frame.columns, names, taken)
     if found is None:
         raise InputError(
-            f"{table.name}: no column is named like a {what} ({', '.join(names[:4])}, ...); say {what}= "
-            f"(in a terminal --{what}). The columns are {', '.join(table.frame.columns)}."
+            f"{table.name}: no column is named like a {what} ({', '.join(names[:4])}, ...); say {what}=. "
+            f"The columns are {', '.join(table.frame.columns)}."
         )
     return found
 

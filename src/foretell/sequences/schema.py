@@ -26,7 +26,7 @@ from foretell.sequences.times import ZONED, read_times
 Role = Literal["past", "known", "static"]
 Names = str | Sequence[str] | None
 
-OVERRIDE = "Not so? Say time=, target=, series=, past=, known=, static= or freq= (in a terminal --time, ...)."
+OVERRIDE = "Not so? Say time=, target=, series=, past=, known=, static= or freq=."
 DAY_OR_MONTH = {"%m": " (month first)", "%d": " (day first)"}
 MOST_LISTED = 8  # columns of a role that a description names
 
