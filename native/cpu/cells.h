@@ -19,15 +19,15 @@ class Cells : protected Run<Number> {
 
   Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
 
-  // What follows from the recurrent product.  First all gates, then all outputs: no row waits for another's long chain
-  // of operations.
+  // What follows from the recurrent product of some rows.  First all gates, then all outputs: no row waits for another's
+  // long chain of operations.
   template <bool PLAIN>
-  void run_cells(const RowAt<Number>* tile, int count, Index j, int panels) {
-    for (int r = 0; r < count; ++r) {
-      for (int p = 0; p < panels; ++p) run_gates<PLAIN>(tile[r], j + p);
+  void run_cells(const RowAt<Number>* rows, Index count, Index j, int panels) {
+    for (Index r = 0; r < count; ++r) {
+      for (int p = 0; p < panels; ++p) run_gates<PLAIN>(rows[r], j + p);
     }
-    for (int r = 0; r < count; ++r) {
-      for (int p = 0; p < panels; ++p) run_output<PLAIN>(tile[r], j + p);
+    for (Index r = 0; r < count; ++r) {
+      for (int p = 0; p < panels; ++p) run_output<PLAIN>(rows[r], j + p);
     }
   }
 
@@ -69,7 +69,7 @@ class Cells : protected Run<Number> {
     if constexpr (PLAIN) {
       const Vec<Real> u = tanh<Real>(load(row.c_after + j * row.c_after_stride));
       const Vec<Real> o = load(gates(j, row.number) + 3 * V);
-      return store(pairs.at(f.y, row.step, row.row) + j * V, u * o, at.units(j));
+      return store(row.y + j * V, u * o, at.units(j));
     }
     const Index where = (j * computed.pairs + row.number) * V;
     Vec<Real> u;
@@ -92,7 +92,7 @@ class Cells : protected Run<Number> {
 
   void put_h(const RowAt<Number>& row, Index j, Vec<Real> out, int units) const {
     if (zoneout.of_h()) out = mix(zoneout.keep_h(j, row.number), load(row.h_before + j * V, units), out);
-    store(pairs.at(f.y, row.step, row.row) + j * V, out, units);
+    store(row.y + j * V, out, units);
   }
 
   void keep_gates(const RowAt<Number>& row, Index j, const Vec<Real>* values) {

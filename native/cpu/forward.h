@@ -11,6 +11,9 @@
 namespace foretell::FORETELL_VARIANT {
 
 constexpr double norm_epsilon = 1e-5;  // torch's
+// Rows whose cells follow each other, at least, if there are so many: the processor waits where their long chains of
+// operations begin and end, and more often the fewer rows a tile has.
+constexpr Index cells_at_once = 12;
 
 template <class Number>
 class ForwardRun : Cells<Number> {
@@ -165,8 +168,14 @@ class ForwardRun : Cells<Number> {
       const Index j = share.first_block + (turned ? groups - 1 - done : done) * pair;
       const int panels = int(smaller(pair, share.last_block - j));
       const Index ahead = turned ? larger(j - pair, share.first_block) : smaller(j + pair, share.last_block - 1);
+      Index ran = 0;  // rows, whose cells have been run
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
         recur(rows + n, cut.rows(tile), j, panels, tile, ahead);
+        const Index end = n + cut.rows(tile);
+        if (cell.layer_norm || (end < count && end - ran < cells_at_once)) continue;
+        if (is_plain) Base::template run_cells<true>(rows + ran, end - ran, j, panels);
+        else Base::template run_cells<false>(rows + ran, end - ran, j, panels);
+        ran = end;
       }
     }
     if (cell.layer_norm) {
@@ -208,7 +217,7 @@ class ForwardRun : Cells<Number> {
     Base::copy(from, width, to + at.seen_h);
   }
 
-  // The recurrent product of a tile of rows and one or two blocks, and what follows from it.
+  // The recurrent product of a tile of rows and one or two blocks.
   void recur(const RowAt<Number>* tile, int count, Index j, int panels, Index number, Index ahead) {
     const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
@@ -225,8 +234,6 @@ class ForwardRun : Cells<Number> {
     const Factor<Number>* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * depth * V;
     if (!cell.layer_norm) {
       row_tile_for<Number>(count, at.blocks, panels)(a, 1, depth, 0, weight, {0, panel, block}, {from, to}, next);
-      if (is_plain) Base::template run_cells<true>(tile, count, j, panels);
-      else Base::template run_cells<false>(tile, count, j, panels);
       return;
     }
     const Index of_h = at.depth(at.R);
@@ -288,7 +295,7 @@ class ForwardRun : Cells<Number> {
 
   // After a row's last step, this member's units of its final state.
   void finish(const RowAt<Number>& row) const {
-    const Number* h = pairs.at(f.y, row.step, row.row) + units.begin;
+    const Number* h = row.y + units.begin;
     Base::copy(h, units.output_end - units.begin, f.final.h + row.caller * at.R + units.begin);
     for (Index j = share.first_block; j < share.last_block; ++j) {
       store(f.final.c + row.caller * at.H + j * V, load(row.c_after + j * row.c_after_stride), at.units(j));

@@ -20,6 +20,7 @@ struct RowAt {
   bool resets;
   const Number* h_before; // [R]
   const Number* seen;     // [K], what the recurrent weights are multiplied with
+  Number* y;              // [R]
   const Number* dy;       // [R], in backward; null: 0
   const Real* c_before;   // of block 0
   Index c_stride;         // from block to block
@@ -105,6 +106,7 @@ class Run {
     found.h_before = resets   ? given_h(f.start.h, start_h) + found.caller * at.R
                      : begins ? given_h(f.initial.h, initial_h) + found.caller * at.R
                               : pairs.at(f.y, before, row);
+    found.y = pairs.at(f.y, t, row);
     found.seen = computed.seen ? computed.seen + found.number * at.recurrent : found.h_before;
     found.c_stride = found.c_after_stride = share.most * V;
     found.c_before = (resets ? start_c : initial_c) + n * V;
