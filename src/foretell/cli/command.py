@@ -76,7 +76,7 @@ def as_typed(sentence: str) -> str:
     """What speaks Python in a sentence, as it is typed here: "Say freq='1d'." becomes "Say --freq 1d."."""
     names = "|".join(map(re.escape, _typed))
     sentence = re.sub(rf"^\w+: ({names}) (?=must )", lambda found: f"{_typed[found[1]]} ", sentence)
-    return re.sub(rf"(?<![\w'-])({names})=(?:'([^']*)'|(?=(\w)))?", _typed_argument, sentence)
+    return re.sub(rf"(?<![^\s(])({names})=(?:'([^']*)'|(?=(\w)))?", _typed_argument, sentence)
 
 
 def _typed_argument(found: re.Match[str]) -> str:
