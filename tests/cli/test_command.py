@@ -13,10 +13,8 @@ from foretell.cli.command import as_typed
         ("too few for horizon=14; give more", "too few for --horizon 14; give more"),
         ("fit with held_out=0.1, or give data=.", "fit with --held-out 0.1, or give DATA."),
         ("Forecaster: learning_rate must be above 0; got -1.", "--learning-rate must be above 0; got -1."),
-        (
-            "sales.csv: no column 'time=x', and horizons= is nothing",
-            "sales.csv: no column 'time=x', and horizons= is nothing",
-        ),
+        ("s.csv: no column 'time=x', no horizons=3", "s.csv: no column 'time=x', no horizons=3"),
+        ("year/time=2024/s.csv: no rows", "year/time=2024/s.csv: no rows"),
         ("LSTM: hidden is 3", "LSTM: hidden is 3"),
     ],
 )
