@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from foretell import native
 from foretell.errors import InputError
@@ -112,6 +113,15 @@ def test_outputs_are_tensors_of_their_own(make, assert_near):
     factor = torch.ones((), dtype=torch.float64, requires_grad=True)
     kept[1].mul_(2 * factor)  # which autograd refuses for views made without a gradient
     assert_near(torch.stack([kept[0], kept[1] / 2, *kept[2:]]), layer(x)[0])
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer")  # a step looks for x's memory, which is not there
+def test_a_step_that_fails_under_a_mode_leaves_the_stream_as_it_was(make):
+    layer, x = make(3, 5), torch.randn(1, 3, dtype=torch.float64)
+    stream = layer.stream()
+    with FakeTensorMode() as mode, pytest.raises(InputError, match="memory of their own"):
+        stream.step(mode.from_tensor(x))
+    assert torch.equal(stream.step(x), layer.stream().step(x))
 
 
 @pytest.mark.parametrize("batch", [1, 1000])

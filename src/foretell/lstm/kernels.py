@@ -15,7 +15,7 @@ from foretell.lstm import memory
 from foretell.lstm.definition import Activity, State, Weights
 from foretell.lstm.options import Options
 from foretell.lstm.request import Request
-from foretell.lstm.transforms import constant_in_graphs
+from foretell.lstm.transforms import constant_in_graphs, is_transformed
 
 ACTIVITY_PARTS = 5  # i, f, g, o, c
 Empty = Callable[..., Tensor]  # (like, *shape) -> Tensor: Tensor.new_empty, or memory.empty where a run fills it
@@ -265,6 +265,8 @@ class _Outputs(list[Tensor]):
 
     def refill(self) -> Tensor:
         """Of the new ones, the one that is to be used first."""
+        if is_transformed():  # what is made under a mode stands for something else, and must not be kept
+            return torch.empty(self._shape, dtype=self._kind, device="cpu")
         rows, *rest = self._shape
         with torch.inference_mode(False):
             block = torch.empty(self._count * rows, *rest, dtype=self._kind, device="cpu")
