@@ -201,7 +201,7 @@ class BackwardRun : CellGradients<Number> {
           from[r] = zeros;
           to[r] = dout + (rows[n + r].local * at.J + j) * V;
         }
-        row_tile_for<Number>(cut.rows(part), vectors, 1)(a, 1, lines, 0, panel, one_panel, {from, to}, panel);
+        row_tile_for<Number>(cut.rows(part), vectors)(a, 1, lines, 0, panel, one_panel, {from, to}, panel);
       }
     }
   }
@@ -249,7 +249,7 @@ class BackwardRun : CellGradients<Number> {
       const Piece piece = piece_at(place), second = piece_at(smaller(place + 1, pieces - 1));
       at_once = makes_two(piece, second) ? 2 : 1;
       const Piece ahead = piece_at(smaller(place + at_once, pieces - 1));
-      const PanelStrides panels{(second.s - piece.s) * chunk_pairs * at.deep, second.weights - piece.weights, 0};
+      const PanelStrides panels{(second.s - piece.s) * chunk_pairs * at.deep, second.weights - piece.weights};
       const bool begins = place % of_panel == 0;
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
@@ -258,7 +258,7 @@ class BackwardRun : CellGradients<Number> {
           from[r] = adds || !begins ? to[r] : zeros;
         }
         const Factor<Number>* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.deep;
-        row_tile_for<Number>(cut.rows(part), piece.vectors, int(at_once))(
+        row_tile_for<Number>(cut.rows(part), piece.vectors, at_once == 2 ? Taken::chained : Taken::one)(
             a, piece.blocks, at.deep, chunk_pairs * at.deep, piece.weights, panels, {from, to}, next);
       }
     }
@@ -348,8 +348,8 @@ class BackwardRun : CellGradients<Number> {
             from[r] = s > 0 ? to[r] : zeros;
           }
           const Factor<Number>* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.deep;
-          row_tile_for<Number>(cut.rows(part), vectors, 1)(a, blocks_deep, at.deep, chunk_pairs * at.deep, panel,
-                                                           one_panel, {from, to}, next);
+          row_tile_for<Number>(cut.rows(part), vectors)(a, blocks_deep, at.deep, chunk_pairs * at.deep, panel,
+                                                        one_panel, {from, to}, next);
           if (is_whole || s + blocks_deep < at.J) continue;
           for (int r = 0; r < cut.rows(part); ++r) give_inputs(to[r], j, vectors, now->dx[n + r]);
         }

@@ -19,15 +19,15 @@ class Cells : protected Run<Number> {
 
   Real* gates(Index j, Index number) const { return computed.gates + (j * computed.pairs + number) * at.width; }
 
-  // What follows from the recurrent product of some rows.  First all gates, then all outputs: no row waits for another's
-  // long chain of operations.
+  // What follows from the recurrent product of some rows and blocks.  First all gates, then all outputs: no row waits
+  // for another's long chain of operations.
   template <bool PLAIN>
-  void run_cells(const RowAt<Number>* rows, Index count, Index j, int panels) {
+  void run_cells(const RowAt<Number>* rows, Index count, Index first_block, Index last_block) {
     for (Index r = 0; r < count; ++r) {
-      for (int p = 0; p < panels; ++p) run_gates<PLAIN>(rows[r], j + p);
+      for (Index j = first_block; j < last_block; ++j) run_gates<PLAIN>(rows[r], j);
     }
     for (Index r = 0; r < count; ++r) {
-      for (int p = 0; p < panels; ++p) run_output<PLAIN>(rows[r], j + p);
+      for (Index j = first_block; j < last_block; ++j) run_output<PLAIN>(rows[r], j);
     }
   }
 

@@ -40,7 +40,7 @@ class EncodeRun {
         a[r] = call.weight + (e + r) * K;
         to[r] = sums + (e + r) * width;
       }
-      row_tile_for<Real>(cut.rows(int(tile)), vectors, 1)(a, 1, K, 0, inputs, one_panel, {to, to}, inputs);
+      row_tile_for<Real>(cut.rows(int(tile)), vectors)(a, 1, K, 0, inputs, one_panel, {to, to}, inputs);
     }
     for (Index j = 0; j < blocks; ++j) {
       for (Index n = 0; n < width; n += V) {
@@ -122,7 +122,7 @@ class EncodeBackward {
           a[r] = inputs + (k + r) * R;
           to[r] = sums + ((k + r) * blocks + j) * V;
         }
-        row_tile_for<Real>(cut.rows(int(tile)), vectors, 1)(a, loaded, R, count * R, by, one_panel, {to, to}, by);
+        row_tile_for<Real>(cut.rows(int(tile)), vectors)(a, loaded, R, count * R, by, one_panel, {to, to}, by);
       }
     }
   }

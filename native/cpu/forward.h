@@ -11,8 +11,8 @@
 namespace foretell::FORETELL_VARIANT {
 
 constexpr double norm_epsilon = 1e-5;  // torch's
-// Rows whose cells follow each other, at least, if there are so many: the processor waits where their long chains of
-// operations begin and end, and more often the fewer rows a tile has.
+// Rows, or rows times blocks, whose cells follow each other, at least, if there are so many: the processor waits where
+// their long chains of operations begin and end, and more often the fewer rows a tile has.
 constexpr Index cells_at_once = 12;
 
 template <class Number>
@@ -114,8 +114,8 @@ class ForwardRun : Cells<Number> {
           from_rows[r] = start;
           to_rows[r] = normed(target, j, numbers[n + r]);
         }
-        row_tile_for<Number>(cut.rows(tile), at.blocks, 1)(a, 1, at.depth(at.I), 0, panel, one_panel,
-                                                           {from_rows, to_rows}, panel);
+        row_tile_for<Number>(cut.rows(tile), at.blocks)(a, 1, at.depth(at.I), 0, panel, one_panel,
+                                                        {from_rows, to_rows}, panel);
       }
     }
     if (!cell.layer_norm) return;
@@ -158,25 +158,12 @@ class ForwardRun : Cells<Number> {
     if (computed.seen) {
       for (Index n = 0; n < count; ++n) see(rows[n]);
     }
-    const Cut cut(count);
     // Few rows: two blocks at once, lest each sum wait for the one before.
     const Index pair = count <= few_rows && fit_twice(count, at.blocks) && !cell.layer_norm ? 2 : 1;
     const Index groups = ceil_div(share.last_block - share.first_block, pair);
-    // To and fro: where a cache does not hold all weights, the next step begins with those that it still has.
-    const bool turned = t & 1;
-    for (Index done = 0; done < groups; ++done) {
-      const Index j = share.first_block + (turned ? groups - 1 - done : done) * pair;
-      const int panels = int(smaller(pair, share.last_block - j));
-      const Index ahead = turned ? larger(j - pair, share.first_block) : smaller(j + pair, share.last_block - 1);
-      Index ran = 0;  // rows, whose cells have been run
-      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
-        recur(rows + n, cut.rows(tile), j, panels, tile, ahead);
-        const Index end = n + cut.rows(tile);
-        if (cell.layer_norm || (end < count && end - ran < cells_at_once)) continue;
-        if (is_plain) Base::template run_cells<true>(rows + ran, end - ran, j, panels);
-        else Base::template run_cells<false>(rows + ran, end - ran, j, panels);
-        ran = end;
-      }
+    const Index gathered = larger(1, cells_at_once / larger(1, count * pair));  // groups: their cells follow each other
+    for (Index done = 0; done < groups; done += gathered) {
+      run_groups(count, pair, done, smaller(done + gathered, groups), t & 1);
     }
     if (cell.layer_norm) {
       for (Index n = 0; n < count; ++n) finish_normed(rows[n]);
@@ -185,6 +172,37 @@ class ForwardRun : Cells<Number> {
     for (Index n = 0; n < count; ++n) {
       if (f.reverse ? t == 0 : rows[n].row >= pairs.alive(t + 1)) finish(rows[n]);
     }
+  }
+
+  // All rows' products and cells of the blocks in groups [begin, end) of `pair` each, in the order of the step.
+  // `turned`: to and fro.  Where a cache does not hold all weights, the next step begins with those that it still has.
+  void run_groups(Index count, Index pair, Index begin, Index end, bool turned) {
+    const Index blocks = share.last_block - share.first_block, groups = ceil_div(blocks, pair);
+    const auto block_of = [&](Index place) {
+      return share.first_block + (turned ? groups - 1 - place : place) * pair;
+    };
+    const Cut cut(count);
+    Index ran = 0;  // rows, whose cells have been run
+    for (Index place = begin; place < end; ++place) {
+      const Index j = block_of(place), ahead = block_of(smaller(place + 1, groups - 1));
+      const Index panels = smaller(pair, share.last_block - j);
+      for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
+        recur(rows + n, cut.rows(tile), j, panels, tile, ahead);
+        const Index there = n + cut.rows(tile);
+        if (there < count && there - ran >= cells_at_once) {  // then there is one group alone
+          run_cells(ran, there, j, j + panels);
+          ran = there;
+        }
+      }
+    }
+    const Index lowest = block_of(turned ? end - 1 : begin), highest = block_of(turned ? begin : end - 1);
+    run_cells(ran, count, lowest, smaller(highest + pair, share.last_block));
+  }
+
+  void run_cells(Index begin, Index end, Index first_block, Index last_block) {
+    if (cell.layer_norm) return;  // which needs whole rows
+    if (is_plain) Base::template run_cells<true>(rows + begin, end - begin, first_block, last_block);
+    else Base::template run_cells<false>(rows + begin, end - begin, first_block, last_block);
   }
 
   // Beyond a row's end, this member's units of its outputs and activity.
@@ -218,7 +236,7 @@ class ForwardRun : Cells<Number> {
   }
 
   // The recurrent product of a tile of rows and one or two blocks.
-  void recur(const RowAt<Number>* tile, int count, Index j, int panels, Index number, Index ahead) {
+  void recur(const RowAt<Number>* tile, int count, Index j, Index panels, Index number, Index ahead) {
     const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
@@ -233,18 +251,19 @@ class ForwardRun : Cells<Number> {
     // Each tile fetches a part of the panel that comes next; more than that would drive out what is in use.
     const Factor<Number>* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * depth * V;
     if (!cell.layer_norm) {
-      row_tile_for<Number>(count, at.blocks, panels)(a, 1, depth, 0, weight, {0, panel, block}, {from, to}, next);
+      const Taken taken = panels == 2 ? Taken::beside : Taken::one;
+      row_tile_for<Number>(count, at.blocks, taken)(a, 1, depth, 0, weight, {0, panel, block}, {from, to}, next);
       return;
     }
     const Index of_h = at.depth(at.R);
-    row_tile_for<Number>(count, at.blocks, 1)(a, 1, of_h, 0, weight, one_panel, {from, to}, next);
+    row_tile_for<Number>(count, at.blocks)(a, 1, of_h, 0, weight, one_panel, {from, to}, next);
     if (!cell.gate_recurrence) return;
     for (int r = 0; r < count; ++r) {  // what the gates add is not normalised
       a[r] += of_h;
       to[r] = gates(j, tile[r].number);
     }
-    row_tile_for<Number>(count, at.blocks, 1)(a, 1, depth - of_h, 0, weight + of_h * at.width, one_panel, {from, to},
-                                              next);
+    row_tile_for<Number>(count, at.blocks)(a, 1, depth - of_h, 0, weight + of_h * at.width, one_panel, {from, to},
+                                           next);
   }
 
   // Layer norm needs whole rows: of R h before the gates, of the cells before the output.
@@ -283,7 +302,7 @@ class ForwardRun : Cells<Number> {
           from[r] = zeros;
           to[r] = projected + (rows[n + r].local * outputs + j) * V;
         }
-        row_tile_for<Number>(cut.rows(tile), vectors, 1)(a, 1, depth, 0, panel, one_panel, {from, to}, panel);
+        row_tile_for<Number>(cut.rows(tile), vectors)(a, 1, depth, 0, panel, one_panel, {from, to}, panel);
       }
     }
     for (Index n = 0; n < count; ++n) {

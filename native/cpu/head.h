@@ -230,7 +230,7 @@ class HeadRun {
         sums[r] = to + (n + r) * panel_rows;
       }
       const Real* next = rows + (n + size) * depth;
-      row_tile_for<Real>(size, max_vectors, 1)(a, 1, depth, 0, features, one_panel, {from, sums}, next);
+      row_tile_for<Real>(size, max_vectors)(a, 1, depth, 0, features, one_panel, {from, sums}, next);
     }
   }
 
@@ -366,7 +366,7 @@ class HeadRun {
           to[r] = sums(n + r, j);
         }
         const Real* by = b + b_at.panel(j);
-        row_tile_for<Real>(size, b_at.vectors(j), 1)(rows, panels, panel_rows, panel, by, one_panel, {to, to}, by);
+        row_tile_for<Real>(size, b_at.vectors(j))(rows, panels, panel_rows, panel, by, one_panel, {to, to}, by);
       }
     }
   }

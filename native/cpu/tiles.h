@@ -28,8 +28,11 @@ struct Sums {
   Real* const* to;
 };
 
-// How much further a second panel has its part of the rows, of the weights and of the sums.  With the same sums it is
-// the next chain of the same product.
+// The panels that a tile takes at once: one; those of two blocks, which the same rows meet, each with sums of its own;
+// or two of one product, of whose sums the second is the next chain, over other parts of the rows.
+enum class Taken { one, beside, chained };
+
+// How much further the second panel has its part of the rows, of the weights and of the sums.
 struct PanelStrides {
   Index a = 0, b = 0, sums = 0;
 };
@@ -74,13 +77,17 @@ template <class Number, int ROWS, int VECTORS, class Value>
 // to[r][v] = from[r][v] + sum over s < segments, k < length of a[r][s * stride + k] b[s * length + k][v], where b is
 // dense [segments * length][VECTORS][lanes].  Meanwhile a vector a product is fetched into L2 from `next` on, where the
 // weights of the tiles to come lie; and with AVX2, whose segments are short, the next one of each row into L1.
-template <class Number, int ROWS, int VECTORS, int PANELS>
+template <class Number, int ROWS, int VECTORS, Taken TAKEN>
 inline void row_tile(const Factor<Number>* const* a, Index segments, Index length, Index stride,
-                     const Factor<Number>* b, const PanelStrides& panels, const Sums<Wide<Number>>& sums,
+                     const Factor<Number>* b, const PanelStrides& apart, const Sums<Wide<Number>>& sums,
                      const Factor<Number>* next) {
   using P = Product<Number>;
   using Real = Wide<Number>;
-  constexpr int V = lanes<Real>;
+  constexpr int V = lanes<Real>, count = TAKEN == Taken::one ? 1 : 2;
+  constexpr bool is_chained = TAKEN == Taken::chained;
+  const Index a_stride = is_chained ? apart.a : 0, sums_stride = is_chained ? 0 : apart.sums;
+  const Factor<Number>* panels[count];
+  FORETELL_UNROLL for (int p = 0; p < count; ++p) panels[p] = b + p * apart.b;
   const Factor<Number>* rows[ROWS];
   const Real* from[ROWS];
   Real* to[ROWS];
@@ -93,12 +100,15 @@ inline void row_tile(const Factor<Number>* const* a, Index segments, Index lengt
   const Index steps = length < chain ? length : chain;       // of a chain within a segment,
   const Index joined = length < chain ? chain / length : 1;  // or so many whole segments
   for (Index s = 0, k = 0; s < segments;) {
-    Vec<Real> total[PANELS][ROWS][VECTORS] = {};
+    Vec<Real> total[count][ROWS][VECTORS] = {};
     const auto add = [&](Index n) __attribute__((always_inline)) {  // the product at k + n
-      FORETELL_UNROLL for (int p = 0; p < PANELS; ++p) {
-        const auto value = [&](int r) { return P::broadcast(rows[r] + p * panels.a + k + n); };
-        multiply<Number>(value, b + p * panels.b + n * VECTORS * V, total[p]);
+      FORETELL_UNROLL for (int p = 0; p < count; ++p) {
+        const auto value = [&](int r) { return P::broadcast(rows[r] + p * a_stride + k + n); };
+        multiply<Number>(value, panels[p] + n * VECTORS * V, total[p]);
       }
+    };
+    const auto pass = [&](Index products) __attribute__((always_inline)) {
+      FORETELL_UNROLL for (int p = 0; p < count; ++p) panels[p] += products * VECTORS * V;
     };
     for (Index part = 0; part < joined && s < segments; ++part) {
       const Index end = k + steps < length ? k + steps : length;
@@ -111,19 +121,19 @@ inline void row_tile(const Factor<Number>* const* a, Index segments, Index lengt
         FORETELL_UNROLL for (Index n = 0; n < at_once; ++n) add(n);
         fetch(next, at_once * V * sizeof(Factor<Number>));
         next += at_once * V;
-        b += at_once * VECTORS * V;
+        pass(at_once);
       }
-      for (; k < end; ++k, b += VECTORS * V) add(0);
+      for (; k < end; ++k, pass(1)) add(0);
       if (k < length) continue;
       k = 0;
       ++s;
       FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) rows[r] += stride;
     }
     FORETELL_UNROLL for (int r = 0; r < ROWS; ++r)
-      FORETELL_UNROLL for (int p = 0; p < PANELS; ++p)
+      FORETELL_UNROLL for (int p = 0; p < count; ++p)
         FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
-          const Index where = p * panels.sums + v * V;
-          const Real* before = p && !panels.sums ? to[r] : from[r];
+          const Index where = p * sums_stride + v * V;
+          const Real* before = p && is_chained ? to[r] : from[r];
           store(to[r] + where, load(before + where) + total[p][r][v]);
         }
     FORETELL_UNROLL for (int r = 0; r < ROWS; ++r) from[r] = to[r];
@@ -162,26 +172,32 @@ using RowTile = void (*)(const Factor<Number>* const*, Index, Index, Index, cons
 template <class Number>
 using ColumnTile = void (*)(const Factor<Number>* const*, Index, Index, const Factor<Number>*, Wide<Number>*, Index);
 
-template <class Number, int ROWS, int PANELS>
+template <class Number, int ROWS, Taken TAKEN>
 constexpr RowTile<Number> row_tiles_of[max_vectors] = {
-    row_tile<Number, ROWS, 1, PANELS>, row_tile<Number, ROWS, 2, PANELS>, row_tile<Number, ROWS, 3, PANELS>,
-    row_tile<Number, ROWS, 4, PANELS>};
+    row_tile<Number, ROWS, 1, TAKEN>, row_tile<Number, ROWS, 2, TAKEN>, row_tile<Number, ROWS, 3, TAKEN>,
+    row_tile<Number, ROWS, 4, TAKEN>};
 template <class Number, int ROWS>
 constexpr ColumnTile<Number> column_tiles_of[max_vectors] = {column_tile<Number, ROWS, 1>, column_tile<Number, ROWS, 2>,
                                                            column_tile<Number, ROWS, 3>, column_tile<Number, ROWS, 4>};
 
+template <class Number, Taken TAKEN>
+inline RowTile<Number> small_tile_for(int rows, int vectors) {
+  return (rows == 2 ? row_tiles_of<Number, 2, TAKEN> : row_tiles_of<Number, 1, TAKEN>)[vectors - 1];
+}
+
 // Two panels at once where the rows leave room for them, and the chains of sums would otherwise be too few.
 template <class Number>
-inline RowTile<Number> row_tile_for(int rows, int vectors, int panels) {
+inline RowTile<Number> row_tile_for(int rows, int vectors, Taken taken = Taken::one) {
+  if (taken == Taken::beside) return small_tile_for<Number, Taken::beside>(rows, vectors);
+  if (taken == Taken::chained) return small_tile_for<Number, Taken::chained>(rows, vectors);
   const int v = vectors - 1;
-  if (panels == 2) return rows == 2 ? row_tiles_of<Number, 2, 2>[v] : row_tiles_of<Number, 1, 2>[v];
   if constexpr (max_rows > 3) {
-    if (rows == 6) return row_tiles_of<Number, 6, 1>[v];
-    if (rows == 5) return row_tiles_of<Number, 5, 1>[v];
-    if (rows == 4) return row_tiles_of<Number, 4, 1>[v];
+    if (rows == 6) return row_tiles_of<Number, 6, Taken::one>[v];
+    if (rows == 5) return row_tiles_of<Number, 5, Taken::one>[v];
+    if (rows == 4) return row_tiles_of<Number, 4, Taken::one>[v];
   }
-  if (rows == 3) return row_tiles_of<Number, 3, 1>[v];
-  return rows == 2 ? row_tiles_of<Number, 2, 1>[v] : row_tiles_of<Number, 1, 1>[v];
+  if (rows == 3) return row_tiles_of<Number, 3, Taken::one>[v];
+  return small_tile_for<Number, Taken::one>(rows, vectors);
 }
 
 template <class Number>
