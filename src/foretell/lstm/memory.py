@@ -12,7 +12,7 @@ LARGE = 128 << 10  # bytes from which the C library may ask the system anew ever
 
 def empty(like: Tensor, *shape: int) -> Tensor:
     """As like.new_empty(*shape), on the CPU in memory that the compiled core keeps when a tensor goes."""
-    core, count = native.load(), math.prod(shape)
-    if core is None or count * like.itemsize < LARGE or like.device.type != "cpu":
-        return like.new_empty(shape)
-    return torch.frombuffer(core.Memory(count * like.itemsize), dtype=like.dtype).view(shape)
+    size = math.prod(shape) * like.itemsize
+    if size < LARGE or not like.is_cpu or (core := native.load()) is None:
+        return like.new_empty(*shape)
+    return torch.frombuffer(core.Memory(size), dtype=like.dtype).view(shape)
