@@ -55,7 +55,8 @@ class CellGradients : protected Run<Number> {
     const Real *gates, *fresh;
     Number* to;
     Real *dh, *dc;
-    Index dh_row, dc_row;  // from row to row
+    const Real* dout;      // null without projection
+    Index dh_row, dc_row;  // from row to row; the latter of dout too
   };
   template <bool PLAIN>
   Block block_at(Index j) const {
@@ -68,6 +69,7 @@ class CellGradients : protected Run<Number> {
             .to = now->gates + j * chunk_pairs * width,
             .dh = dh + j * V,
             .dc = dc + j * V,
+            .dout = cell.projection ? dout + j * V : nullptr,
             .dh_row = outputs * V,
             .dc_row = at.J * V};
   }
@@ -75,7 +77,7 @@ class CellGradients : protected Run<Number> {
   // Of o * tanh(u): also leaves in `dh` what zoneout keeps.
   template <bool PLAIN, class Count>
   Vec<Real> output_gradient(const RowAt<Number>& row, const Block& block, Count units) const {
-    if (!PLAIN && cell.projection) return load(dout + (row.local * at.J + block.j) * V);
+    if (block.dout) return load(block.dout + row.local * block.dc_row);
     return unzone_h<PLAIN>(row, block.j, block.dh + row.local * block.dh_row, units);
   }
 

@@ -68,8 +68,8 @@ class Cells : protected Run<Number> {
   void run_output(const RowAt<Number>& row, Index j) {
     if constexpr (PLAIN) {
       const Vec<Real> u = tanh<Real>(load(row.c_after + j * row.c_after_stride));
-      const Vec<Real> o = load(gates(j, row.number) + 3 * V);
-      return store(row.y + j * V, u * o, at.units(j));
+      const Vec<Real> out = u * load(gates(j, row.number) + 3 * V);
+      return cell.projection ? keep_output(row, j, out) : store(row.y + j * V, out, at.units(j));
     }
     const Index where = (j * computed.pairs + row.number) * V;
     Vec<Real> u;
@@ -80,10 +80,14 @@ class Cells : protected Run<Number> {
     }
     if (cell.output_activation) u = tanh<Real>(u);
     if (at.block[3] >= 0) u = u * load(gates(j, row.number) + at.block[3] * V);
-    if (!cell.projection) return put_h(row, j, u, at.units(j));
+    return cell.projection ? keep_output(row, j, u) : put_h(row, j, u, at.units(j));
+  }
+
+  // For the projection.
+  void keep_output(const RowAt<Number>& row, Index j, Vec<Real> out) const {
     Number* outs = computed.outs + row.number * at.out;
     if (j == at.J - 1) outs[at.out - 1] = Number{};  // the last factor may be a whole one
-    store(outs + j * V, u, at.units(j));
+    store(outs + j * V, out, at.units(j));
   }
 
   static Vec<Real> mix(Vec<Real> keep, Vec<Real> old, Vec<Real> fresh) {

@@ -127,8 +127,7 @@ class Run {
   // overlap.
   static bool is_plain(const Cell& c) {
     const bool whole = c.input_gate && c.forget_gate && c.output_gate && !c.coupled;
-    const bool more = c.peepholes || c.gate_recurrence || c.layer_norm || c.projection || c.zoneout_h > 0 ||
-                      c.zoneout_c > 0;
+    const bool more = c.peepholes || c.gate_recurrence || c.layer_norm || c.zoneout_h > 0 || c.zoneout_c > 0;
     return whole && c.input_activation && c.output_activation && !more;
   }
 
