@@ -75,10 +75,12 @@ class Run {
  public:
   // `bytes`: of a number of x.
   Run(int bytes, std::vector<Cell> cells, Index time, Index batch, int directions, nb::handle lengths, bool packed,
-      nb::object reset, std::uint64_t seed, Index sequence, Index first_step, Index data_begin, Index data_end)
+      nb::object reset, std::uint64_t seed, Index sequence, Index first_step, nb::object ends, Index data_begin,
+      Index data_end)
       : bytes_(bytes), cells_(std::move(cells)), directions_(directions), sequences_(cells_.size() * directions),
         table_(time, batch, memory_of<const Index>(lengths), packed), reset_(std::move(reset)), seed_(seed),
-        sequence_(sequence), first_step_(first_step), data_begin_(data_begin), data_end_(data_end) {}
+        sequence_(sequence), first_step_(first_step), ends_(std::move(ends)), data_begin_(data_begin),
+        data_end_(data_end) {}
 
   Index saved_size(bool has_mask) const {
     return by_type([&]<class Number>() { return saved_size_as<Number>(has_mask); });
@@ -150,6 +152,7 @@ class Run {
     layer.seed = seed_;
     layer.sequence = sequence_ + sequence;
     layer.first_step = first_step_;
+    layer.ends = memory_of<const Index>(ends_);
     return layer;
   }
 
@@ -236,7 +239,9 @@ class Run {
   RowTable table_;
   nb::object reset_;
   std::uint64_t seed_;
-  Index sequence_, first_step_, data_begin_, data_end_;
+  Index sequence_, first_step_;
+  nb::object ends_;
+  Index data_begin_, data_end_;
 };
 
 }  // namespace
@@ -265,9 +270,9 @@ void bind_lstm(nb::module_& module) {
       .def_rw("draws", &Cell::draws);
   nb::class_<Run>(module, "Run")
       .def(nb::init<int, std::vector<Cell>, Index, Index, int, nb::handle, bool, nb::object, std::uint64_t, Index, Index,
-                   Index, Index>(),
+                   nb::object, Index, Index>(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
-           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
+           nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
       .def("saved_size", &Run::saved_size)
       .def("runs_at_once", &Run::runs_at_once)
       .def("forward", &Run::forward, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg())

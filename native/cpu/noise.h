@@ -90,8 +90,8 @@ class Zoneout {
   template <class Number>
   Zoneout(const Forward<Number>& layer, std::int8_t* kept, Index pairs)
       : h_(layer.cell.zoneout_h), c_(layer.cell.zoneout_c), draws_(layer.cell.draws), limit_h_(limit(h_)),
-        limit_c_(limit(c_)), sequence_(layer.sequence), first_step_(layer.first_step), seed_(layer.seed), kept_(kept),
-        pairs_(pairs) {}
+        limit_c_(limit(c_)), sequence_(layer.sequence), first_step_(layer.first_step), ends_(layer.ends),
+        seed_(layer.seed), kept_(kept), pairs_(pairs) {}
 
   bool of_h() const { return h_ > 0; }
   bool of_c() const { return c_ > 0; }
@@ -99,7 +99,8 @@ class Zoneout {
   void draw(Index j, Index number, Index caller_row, Index step) const {
     if (!draws_ || !(of_h() || of_c())) return;
     Words word_h, word_c;
-    draw_words(j * V, caller_row, first_step_ + step, sequence_, seed_, word_h, word_c);
+    const Index since = first_step_ + step, counted = ends_ ? ends_[caller_row] - 1 - since : since;
+    draw_words(j * V, caller_row, counted, sequence_, seed_, word_h, word_c);
     std::int8_t* to = place(j, number);
     for (int n = 0; n < V; ++n) to[n] = (word_h[n] >> 8) < limit_h_;
     for (int n = 0; n < V; ++n) to[V + n] = (word_c[n] >> 8) < limit_c_;
@@ -123,6 +124,7 @@ class Zoneout {
   bool draws_;
   std::uint32_t limit_h_, limit_c_;
   Index sequence_, first_step_;
+  const Index* ends_;
   std::uint64_t seed_;
   std::int8_t* kept_;
   Index pairs_;

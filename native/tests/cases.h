@@ -119,6 +119,10 @@ inline Case make_case(Random& random, const Sizes& sizes, const Chosen& chosen) 
   p.seed = random.bits();
   p.sequence = random.below(4);
   p.first_step = random.below(1000);
+  if (p.cell.draws && p.seed % 2) {  // turned around
+    Random own(p.seed);
+    for (Index b = 0; b < p.batch; ++b) p.ends.push_back(p.first_step + own.below(2 * p.time));
+  }
   p.x = random.vector(p.time * p.batch * p.cell.inputs);
   p.weights = draw_weights(random, p.cell, !has("no bias"));
   p.initial = draw_state(random, p, 0.5);

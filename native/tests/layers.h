@@ -149,6 +149,7 @@ class Layer {
     f.seed = p.seed;
     f.sequence = p.sequence;
     f.first_step = p.first_step;
+    f.ends = p.ends.empty() ? nullptr : p.ends.data();
     f.x = take_sequence(p.x, cell.inputs);
     for (const auto& part : weight_parts<Real>) f.weights.*part.to = take(p.weights.*part.from);
     f.hidden_mask = take(p.hidden_mask);

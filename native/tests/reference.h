@@ -33,6 +33,7 @@ struct Problem {
   std::uint64_t seed = 0;
   Index sequence = 0;
   Index first_step = 0;
+  std::vector<Index> ends;  // [B], or empty
   Vector x;  // [T,B,I]
   Weights weights;
   Vector hidden_mask;  // [B,R], or empty
@@ -193,8 +194,8 @@ class Reader {
   double kept(Index t, Index b, Index u, int word) const {
     const double chance = word ? cell.zoneout_c : cell.zoneout_h;
     if (!cell.draws) return chance;
-    const Words counter{std::uint32_t(u), std::uint32_t(b), std::uint32_t(p.first_step + t),
-                        std::uint32_t(p.sequence)};
+    const Index since = p.first_step + t, step = p.ends.empty() ? since : p.ends[b] - 1 - since;
+    const Words counter{std::uint32_t(u), std::uint32_t(b), std::uint32_t(step), std::uint32_t(p.sequence)};
     const Words words = philox(counter, {std::uint32_t(p.seed), std::uint32_t(p.seed >> 32)});
     return (words[word] >> 8) / 16777216.0 < chance;  // 2^24
   }

@@ -19,6 +19,10 @@ from foretell.cli.printing import decimals, number, plain, print_forecast, print
         ([0.95111], "0.951"),
         ([0.0123456], "0.0123"),
         ([-0.0001, 5], "0.000"),
+        ([1.234e-7, 3e-7], "0.000000123"),
+        ([1.234e-12, 5e-12], "1.23e-12"),
+        ([6.022e23, 1.0], "6.02e+23"),
+        ([1.5e14], "150,000,000,000,000"),
     ],
 )
 def test_numbers_show_three_or_four_digits(values, text):

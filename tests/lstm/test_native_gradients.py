@@ -54,9 +54,10 @@ def test_gradients_by_differences(bidirectional, options, make):
     assert torch.autograd.gradcheck(*as_function(layer.train(), 4, 4, **ragged(4, 4)), fast_mode=True)
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
 @pytest.mark.parametrize("noise", NOISY.values(), ids=NOISY.keys())
-def test_gradients_through_noise(noise, make):
-    layer = make(2, 9, 2, bidirectional=True, **noise).train()
+def test_gradients_through_noise(noise, checkpoint, make):
+    layer = make(2, 9, 2, bidirectional=True, checkpoint=checkpoint, **noise).train()
     assert torch.autograd.gradcheck(*as_function(layer, **ragged(3, 3)), fast_mode=True)
 
 

@@ -97,6 +97,7 @@ struct Forward {
   std::uint64_t seed = 0;              // of the zoneout masks
   Index sequence = 0;                  // layer * directions + direction, the same
   Index first_step = 0;                // how many steps came before, the same
+  const Index* ends = nullptr;         // [B], the same: of rows turned around, how long they are as a whole; or null
   Sequence<const Number> x;            // I features
   Parameters<const Real> weights;
   const Real* hidden_mask = nullptr;   // [B,R], locked dropout of h on its way into the gates

@@ -55,17 +55,21 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
-def decimals(values: Iterable[float | None]) -> int:
-    """So many that the largest value shows three or four digits that count."""
+def decimals(values: Iterable[float | None]) -> int | None:
+    """So many that the largest value shows three or four digits that count; None where it takes an exponent."""
     largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0.0)
     power = math.floor(math.log10(largest)) if largest else 0
-    return max(0, 3 - max(power, 0)) if power >= -1 else min(9, 2 - power)
+    if not -7 <= power < 15:
+        return None
+    return max(0, 3 - max(power, 0)) if power >= -1 else 2 - power
 
 
-def number(value: float | None, places: int) -> str:
-    """With thousands apart; a missing one is a dash."""
+def number(value: float | None, places: int | None) -> str:
+    """With thousands apart, or with an exponent; a missing one is a dash."""
     if value is None or not math.isfinite(value):
         return "-"
+    if places is None:
+        return f"{value:.3g}"
     return f"{round(value, places) + 0.0:,.{places}f}"  # + 0.0: no minus before a zero
 
 
@@ -118,7 +122,7 @@ def _heading(measure: str) -> str:
     return label(measure)
 
 
-def _score(measure: str, value: float | None, places: int) -> str:
+def _score(measure: str, value: float | None, places: int | None) -> str:
     if measure.startswith("coverage-") and value is not None:
         return f"{100 * value:.1f}%"
     return number(value, places)

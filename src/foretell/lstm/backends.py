@@ -31,9 +31,9 @@ def _native_supports(request: Request) -> bool:
     if not request.x.is_floating_point():  # complex numbers
         return False
     turned = request.noise is not None and request.noise.ends is not None
-    if request.batch_sizes is not None and is_transformed():  # graphs have room for every row of every step
+    if (request.batch_sizes is not None or turned) and is_transformed():  # of which graphs know nothing
         return False
-    return not turned and not (request.record and (is_transformed() or fused.needs_gradients(request)))
+    return not (request.record and (is_transformed() or fused.needs_gradients(request)))
 
 
 def _asks_for_definition() -> bool:

@@ -50,6 +50,7 @@ def dense(request: Request) -> Request:
         locked=_laid_out(request.locked, kind),
         lengths=None if request.lengths is None else request.lengths.contiguous(),
         reset=None if request.reset is None else request.reset.contiguous(),
+        noise=None if request.noise is None else request.noise.dense(),
     )
 
 
@@ -77,8 +78,8 @@ def _is_dense(request: Request, number: torch.dtype, kind: torch.dtype) -> bool:
     for part in chain(request.state, request.start or (), *request.weights, request.locked):
         if part is not None and (part.dtype is not kind or not part.is_contiguous() or (signs and part.is_neg())):
             return False
-    lengths, reset = request.lengths, request.reset
-    return (lengths is None or lengths.is_contiguous()) and (reset is None or reset.is_contiguous())
+    others = request.lengths, request.reset, None if request.noise is None else request.noise.ends
+    return all(part is None or part.is_contiguous() for part in others)
 
 
 def begin(request: Request) -> Any:
@@ -96,6 +97,7 @@ def begin(request: Request) -> Any:
         0 if noise is None else int(noise.seed),
         0 if noise is None else noise.sequence,
         0 if noise is None else noise.first_step,
+        None if noise is None else noise.ends,
         *request.data,
     )
 
@@ -307,7 +309,7 @@ def _like(x: Tensor, width: int, empty: Empty) -> Tensor:
 def _room(options: Options, hidden: int, outputs: int, itemsize: int, draws: bool, has_mask: bool) -> int:
     fill = LINE // max(itemsize, 4)
     cells = _make_cells(options, (1,), -(-hidden // fill) * fill, outputs, outputs < hidden, draws)
-    size: int = _core().Run(itemsize, cells, 1, LINE, 1, None, False, None, 0, 0, 0, 0, 0).saved_size(has_mask)
+    size: int = _core().Run(itemsize, cells, 1, LINE, 1, None, False, None, 0, 0, 0, None, 0, 0).saved_size(has_mask)
     return size
 
 

@@ -5,7 +5,7 @@ counted out (`philox`) from one seed a call: whoever needs a number can compute 
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -29,7 +29,11 @@ class Noise(NamedTuple):
     seed: Tensor  # [], int64 in [0, 2^62)
     sequence: int = 0  # s of the request's first sequence: layer * directions + direction
     first_step: int = 0  # how many steps came before the request's first
-    ends: Tensor | int | None = None  # of one backward direction, whose rows are turned around: lengths [B] or T
+    ends: Tensor | None = None  # of one backward direction, whose rows are turned around: [B], how long they are
+
+    def dense(self) -> Self:
+        """The same with `ends` as the kernels read them."""
+        return self if self.ends is None else self._replace(ends=self.ends.contiguous())
 
 
 def draw_noise(options: Options) -> Noise | None:

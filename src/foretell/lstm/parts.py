@@ -92,7 +92,8 @@ def _turned(request: Request) -> Request:
     A reset at t is a border between t - 1 and t, which that reader meets at t - 1.
     """
     if request.noise is not None:
-        ends = request.time if request.lengths is None else request.lengths
+        whole = torch.full((request.batch,), request.time, device=request.x.device)
+        ends = whole if request.lengths is None else request.lengths
         request = request._replace(noise=request.noise._replace(ends=ends))
     if request.reset is None:
         return request
