@@ -130,6 +130,15 @@ def test_a_kept_output_keeps_little_memory(batch, make):
     assert y.untyped_storage().nbytes() <= max(16 << 10, y.nbytes)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_a_step_in_a_compiled_function(dtype, make):
+    layer, x = make(3, 5, 2).to(dtype), torch.randn(4, 2, 3).to(dtype)
+    stream, other = layer.stream(2), layer.stream(2)
+    compiled = torch.compile(lambda one: stream.step(one * 2) + 1, backend="eager")
+    for one in x:
+        assert torch.equal(compiled(one), other.step(one * 2) + 1)
+
+
 def test_streams_cross_inference_mode(layer, assert_near):
     x = torch.randn(4, 1, 3, dtype=torch.float64)
     with torch.inference_mode():

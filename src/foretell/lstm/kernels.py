@@ -207,7 +207,7 @@ class Stepper:
         outputs = zip(step_shapes(batch, inputs[0]), step_shapes(batch, width), strict=True)
         self._outputs = {seen: _Outputs(shape, self._number) for seen, shape in outputs}  # by x's shape
         make = getattr(_core(), f"Stepper{8 * self._number.itemsize}")
-        self._cores = [make(cells[part], packed[part], states, batch, self._residual) for part, states in self._parts()]
+        self._use([make(cells[part], packed[part], states, batch, self._residual) for part, states in self._parts()])
 
     @property
     def step_array(self) -> Callable[[Any], Any]:
@@ -221,15 +221,15 @@ class Stepper:
             return None
         if x.dtype is self._number and x.is_contiguous() and not x.is_neg():
             y = outputs.pop() if outputs else outputs.refill()
-            self._cores[0].step(x, y)
+            self._steps[0](x, y)
             return y
         return self._step_laid_out(x, outputs)
 
     def _step_laid_out(self, x: Tensor, outputs: "_Outputs") -> Tensor:
         """x of the right shape and type, however it lies, is brought to what the core takes."""
-        for layer, core in enumerate(self._cores):
+        for layer, step in enumerate(self._steps):
             y = outputs.pop() if outputs else outputs.refill()
-            core.step(x.to(self._number).contiguous().resolve_neg(), y)
+            step(x.to(self._number).contiguous().resolve_neg(), y)
             above = y.to(x.dtype)
             x = above + x if self._residual and layer else above
         return x
@@ -239,8 +239,12 @@ class Stepper:
         twin = copy.copy(self)
         twin.state = _copied(self.state, self.state[0].dtype)
         twin._outputs = {seen: outputs.twin() for seen, outputs in self._outputs.items()}
-        twin._cores = [core.twin(states) for core, (_, states) in zip(self._cores, twin._parts(), strict=True)]
+        twin._use([core.twin(states) for core, (_, states) in zip(self._cores, twin._parts(), strict=True)])
         return twin
+
+    def _use(self, cores: list[Any]) -> None:
+        self._cores = cores
+        self._steps = [core.step for core in cores]  # bound once: a compiler that finds them later loses their core
 
     def _step_wide_array(self, x: Any) -> Any:
         outputs = self._outputs.get(getattr(x, "shape", ()))
