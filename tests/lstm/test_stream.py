@@ -124,6 +124,29 @@ def test_a_step_that_fails_under_a_mode_leaves_the_stream_as_it_was(make):
     assert torch.equal(stream.step(x), layer.stream().step(x))
 
 
+LAYOUTS = {
+    "a parameter": torch.nn.Parameter,
+    "between others": lambda x: x.repeat_interleave(2, dim=-1)[..., ::2],
+    "features first": lambda x: x.t().contiguous().t(),
+    "one row for all": lambda x: x[:1].expand(2, -1),
+    "inside another": lambda x: torch.nn.functional.pad(x, (1, 2, 1, 2), value=torch.nan)[1:-2, 1:-2],
+    "signs to come": lambda x: torch.complex(x, -x).conj().imag,
+    "signs to come, dense": torch._neg_view,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("lay", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_a_step_takes_tensors_however_they_lie(lay, dtype, make):
+    if lay is LAYOUTS["signs to come"] and dtype is torch.bfloat16:
+        dtype = torch.float32  # there are no complex numbers of two bfloat16
+    layer = make(3, 5, 2).to(dtype)
+    stream, other = layer.stream(2), layer.stream(2)
+    for one in torch.randn(3, 2, 3).to(dtype):
+        x = lay(one)
+        assert torch.equal(stream.step(x), other.step(x.detach().resolve_neg().clone()))
+
+
 @pytest.mark.parametrize("batch", [1, 1000])
 def test_a_kept_output_keeps_little_memory(batch, make):
     y = make(3, 5).stream(batch).step(torch.randn(batch, 3, dtype=torch.float64))

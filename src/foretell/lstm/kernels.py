@@ -206,23 +206,25 @@ class Stepper:
         batch, width = start[0].shape[1:]
         outputs = zip(step_shapes(batch, inputs[0]), step_shapes(batch, width), strict=True)
         self._outputs = {seen: _Outputs(shape, self._number) for seen, shape in outputs}  # by x's shape
-        make = getattr(_core(), f"Stepper{8 * self._number.itemsize}")
-        self._use([make(cells[part], packed[part], states, batch, self._residual) for part, states in self._parts()])
+        make, room = getattr(_core(), f"Stepper{8 * self._number.itemsize}"), list(self._outputs.values())
+        parts = self._parts()
+        self._use([make(cells[part], packed[part], states, batch, self._residual, room) for part, states in parts])
 
     @property
     def step_array(self) -> Callable[[Any], Any]:
         """The same for arrays, which have at least 32 bits; None if x is not one that a step takes."""
         return self._cores[0].step_array if self._kind is self.state[0].dtype else self._step_wide_array
 
+    @property
+    def step_tensor(self) -> Callable[[Tensor], Tensor | None]:
+        """As `step`, in one call of the core where x lies as the kernels read it; None where it does not."""
+        return self._cores[0].step_tensor if self._kind is self._number else self.step
+
     def step(self, x: Tensor) -> Tensor | None:
         """x [B,I] or [I] -> y [B,R] or [R], in x's number type; None if x is not a tensor that a step takes."""
         outputs = self._outputs.get(x.shape)
         if outputs is None or x.dtype is not self._kind or not x.is_cpu:
             return None
-        if x.dtype is self._number and x.is_contiguous() and not x.is_neg():
-            y = outputs.pop() if outputs else outputs.refill()
-            self._steps[0](x, y)
-            return y
         return self._step_laid_out(x, outputs)
 
     def _step_laid_out(self, x: Tensor, outputs: "_Outputs") -> Tensor:
@@ -239,7 +241,8 @@ class Stepper:
         twin = copy.copy(self)
         twin.state = _copied(self.state, self.state[0].dtype)
         twin._outputs = {seen: outputs.twin() for seen, outputs in self._outputs.items()}
-        twin._use([core.twin(states) for core, (_, states) in zip(self._cores, twin._parts(), strict=True)])
+        room = list(twin._outputs.values())
+        twin._use([core.twin(states, room) for core, (_, states) in zip(self._cores, twin._parts(), strict=True)])
         return twin
 
     def _use(self, cores: list[Any]) -> None:

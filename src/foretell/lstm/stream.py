@@ -1,7 +1,7 @@
 """The layer one observation at a time: constant time and memory a step, the state carried along."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -37,6 +37,8 @@ class Stream:
         """x [B,I], or [I] when B = 1, a tensor or a numpy array -> the output [B,R], or [R], after it, of x's kind."""
         is_tensor = isinstance(x, Tensor)
         y = self._tensor(x) if is_tensor else self._array(x)
+        if y is None and is_tensor:
+            y = self._steps.step(x)
         if y is None:
             raise self._refusal(x) if is_tensor else self._refusal_of_array(x)
         return y
@@ -111,12 +113,12 @@ def _choose(weights: list[Weights], options: Options, start: State) -> "_NativeS
 
 
 class _NativeSteps:
-    """The compiled kernels. `tensor` and `array` answer None to what a step does not take."""
+    """The compiled kernels. All answer None to what they do not take; `step` is for tensors, however they lie."""
 
     def __init__(self, stepper: kernels.Stepper) -> None:
         self._stepper, self.state = stepper, stepper.state
         self.array = stepper.step_array
-        self.tensor = stepper.step
+        self.tensor, self.step = stepper.step_tensor, stepper.step
 
     def twin(self) -> Self:
         return type(self)(self._stepper.twin())
@@ -131,7 +133,11 @@ class _PlainSteps:
         chances = (options.zoneout_h, options.zoneout_c)
         self._masks = Masks(None, *(start[0].new_tensor(chance) if chance else None for chance in chances))
 
-    def tensor(self, x: Tensor) -> Tensor | None:
+    @property
+    def tensor(self) -> Callable[[Tensor], Tensor | None]:
+        return self.step
+
+    def step(self, x: Tensor) -> Tensor | None:
         like = self.state[0]
         return self._run(x) if self._takes(x) and x.dtype == like.dtype and x.device == like.device else None
 
