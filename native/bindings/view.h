@@ -1,5 +1,5 @@
 // A torch tensor's memory, number type and layout at the price of one call, through torch's table of C functions
-// (DLPack 1.3, DLPackExchangeAPI, https://dmlc.github.io/dlpack); torch before 2.10 has none.
+// (DLPack 1.3, DLPackExchangeAPI, https://dmlc.github.io/dlpack); older versions of torch have none.
 #pragma once
 
 #include <nanobind/ndarray.h>
