@@ -129,7 +129,9 @@ class Forecaster(TrainedJob[Model, folder.Record]):
         place = Path(checkpoint) if checkpoint is not None else None
         with running(place, run):
             began = clock.perf_counter()
-            model, cut, curves = fit_model(panel, schema, self.settings, warm=warm, checkpoint=place, progress=progress)
+            model, cut, curves, scaled = fit_model(
+                panel, schema, self.settings, warm=warm, checkpoint=place, progress=progress
+            )
         last = zip(panel.start, cut.stop - panel.offsets[:-1] - 1, strict=True)
         until = [panel.frequency.times(start, np.array([row]))[0] for start, row in last]
         self._record = folder.Record(
@@ -148,7 +150,7 @@ class Forecaster(TrainedJob[Model, folder.Record]):
         )
         self._model, self._kind = model, table.kind
         self._panel: Panel | None = panel
-        self._ids, self._memory = panel.ids, remember(model, panel)
+        self._ids, self._memory = panel.ids, remember(model, panel, scaled)
         return self
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from foretell.errors import InputError
 from foretell.jobs.forecasting.calendars import calendar_columns, panel_calendar, seasons
+from foretell.jobs.forecasting.dataset import Dataset
 from foretell.jobs.forecasting.folder import member_checkpoint
 from foretell.jobs.forecasting.linear import Linear, origins, scaled_targets, window_inputs
 from foretell.jobs.forecasting.model import Model
@@ -18,6 +19,7 @@ from foretell.jobs.forecasting.settings import Fitted, Settings
 from foretell.jobs.forecasting.splits import Split, split
 from foretell.jobs.forecasting.start import Start, choose_start, lowest_seen
 from foretell.jobs.forecasting.task import ForecastTask
+from foretell.jobs.forecasting.tracks import Tracks
 from foretell.networks.forecast import ForecastConfig, ForecastNetwork
 from foretell.networks.quantiles import widths_for
 from foretell.sequences import Panel, Schema
@@ -41,16 +43,21 @@ def fit_model(
     warm: Model | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
-) -> tuple[Model, Split, list[list[Epoch]]]:
-    """Train on a panel; returns the model, where its rows were cut, and each network's training curve.
+) -> tuple[Model, Split, list[list[Epoch]], tuple[Tracks, Dataset]]:
+    """Train on a panel; returns the model, where its rows were cut, each network's training curve, the panel scaled.
 
     With `warm`, from the weights of that model at a lower learning rate, in its scaling. With a checkpoint
     folder the run can be killed at any moment and called again with the same arguments: it ends with the same
     weights.
     """
     cut = split(panel, settings, schema.source)
-    draft = _from_model(warm, panel, schema, settings, cut) if warm else _from_start(panel, schema, settings, cut)
-    _, data = draft.scale(panel)
+    tracks = None  # of the panel, if they are there already
+    if warm:
+        draft = _from_model(warm, panel, schema, settings, cut)
+    else:
+        draft, tracks = _from_start(panel, schema, settings, cut)
+    scaled = draft.scale(panel, tracks)
+    _, data = scaled
     curves, tasks = [], []
     for member, network in enumerate(draft.networks):
         seed = settings.seed + member
@@ -60,11 +67,12 @@ def fit_model(
         curves.append(train(network, task, plan, saved, progress))
         _forget_identities(network, task)
         tasks.append(task)
-    return replace(draft, widening=_calibrate(list(draft.networks), tasks[0], settings)), cut, curves
+    model = replace(draft, widening=_calibrate(list(draft.networks), tasks[0], settings))
+    return model, cut, curves, scaled
 
 
-def _from_start(panel: Panel, schema: Schema, settings: Settings, cut: Split) -> Model:
-    """An untrained model: networks that begin at the linear solution."""
+def _from_start(panel: Panel, schema: Schema, settings: Settings, cut: Split) -> tuple[Model, Tracks]:
+    """An untrained model, whose networks begin at the linear solution; and the panel in its scaling."""
     cycles = seasons(panel, settings.season)
     columns = calendar_columns(panel, settings.season)
     start = choose_start(panel, settings, cut, cycles, panel_calendar(panel, settings.season, columns))
@@ -72,7 +80,7 @@ def _from_start(panel: Panel, schema: Schema, settings: Settings, cut: Split) ->
     config = _config(panel, schema, settings, fitted)
     distances = _residual_quantiles(start, cut, settings)
     networks = tuple(_network(config, start, distances, settings.seed + member) for member in range(settings.members))
-    return Model(settings, schema, fitted, config, networks, torch.zeros(0), panel.ids)
+    return Model(settings, schema, fitted, config, networks, torch.zeros(0), panel.ids), start.tracks
 
 
 def _from_model(warm: Model, panel: Panel, schema: Schema, settings: Settings, cut: Split) -> Model:

@@ -12,9 +12,9 @@ from foretell.sequences import Panel
 Floats = NDArray[np.float64]
 
 
-def remember(model: Model, panel: Panel) -> Memory:
-    """Read the whole panel and keep its present."""
-    tracks, data = model.scale(panel)
+def remember(model: Model, panel: Panel, scaled: tuple[Tracks, Dataset] | None = None) -> Memory:
+    """Read the whole panel and keep its present; `scaled` is what `Model.scale` gives of it."""
+    tracks, data = scaled or model.scale(panel)
     nothing = [np.zeros(0, np.int64)] * len(panel.ids)
     return make_memory(model, panel, tracks, data, run(model, data, nothing))
 

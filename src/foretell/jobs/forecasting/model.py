@@ -36,10 +36,11 @@ class Model:
         mean = answers[0] if len(answers) == 1 else torch.stack(answers).mean(0)
         return widen(mean, self.widening)
 
-    def scale(self, panel: Panel) -> tuple[Tracks, Dataset]:
-        """A panel as the networks read it."""
-        calendar = panel_calendar(panel, self.settings.season, self.fitted.calendar)
-        tracks = make_tracks(panel, self.fitted.scaling, calendar)
+    def scale(self, panel: Panel, tracks: Tracks | None = None) -> tuple[Tracks, Dataset]:
+        """A panel as the networks read it; `tracks`, if it is scaled already."""
+        if tracks is None:
+            calendar = panel_calendar(panel, self.settings.season, self.fitted.calendar)
+            tracks = make_tracks(panel, self.fitted.scaling, calendar)
         return tracks, make_dataset(panel, tracks, self.fitted, self.settings.horizon, self.identities(panel.ids))
 
     def identities(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
