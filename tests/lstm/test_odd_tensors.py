@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses import FakeTensor, FakeTensorMode
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.utils._pytree import tree_map_only
 
 from foretell.errors import InputError
 from foretell.lstm import LSTM
@@ -19,6 +20,21 @@ def pair(*sizes, **settings):
     torch.manual_seed(0)
     module = nn.LSTM(*sizes, **settings)
     return module, LSTM.from_torch(module)
+
+
+class Wrapper(torch.Tensor):
+    """Stands for another tensor, and has no memory of its own."""
+
+    @staticmethod
+    def __new__(cls, inner):
+        made = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, strides=inner.stride())
+        made.inner = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, arguments=(), options=None):
+        unwrapped = tree_map_only(cls, lambda one: one.inner, (arguments, options or {}))
+        return tree_map_only(torch.Tensor, cls, function(*unwrapped[0], **unwrapped[1]))
 
 
 def negative_view(*shape):
@@ -52,6 +68,24 @@ def test_a_weight_with_signs_to_come_is_read(assert_near):
 def test_a_stream_reads_signs_to_come(assert_near):
     layer, x = LSTM(1, 4), negative_view(1)
     assert_near(layer.stream().step(x), layer(x[None])[0][0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [*SHAPES, {"zoneout": 0.4}, {"zoneout": 0.4, "bidirectional": True, "checkpoint": True, "num_layers": 2}],
+    ids=str,
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_tensors_that_stand_for_others(packed, settings, assert_near):
+    layer, x = LSTM(3, 5, dtype=torch.float64, **settings), torch.randn(9, 4, 3, dtype=torch.float64)
+    given = pack_padded_sequence(x, [9, 6, 6, 2]) if packed else x
+    stands = given._replace(data=Wrapper(given.data)) if packed else Wrapper(x)
+    outputs = []
+    for one in (given, stands):
+        torch.manual_seed(5)  # the same zoneout
+        y = layer(one)[0]
+        outputs.append(y.data if packed else y)
+    assert_near(outputs[1].inner, outputs[0])
 
 
 @pytest.mark.parametrize("settings", [*SHAPES, {"batch_first": True}])

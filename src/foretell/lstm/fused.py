@@ -50,6 +50,11 @@ def run(request: Request) -> Answer:
 
 
 def _run_operator(request: Request) -> Answer:
+    """As an operator of torch; what those have no arguments for is brought to what they take, or told by definition."""
+    if request.batch_sizes is not None:
+        return run_padded(request, _run_operator)
+    if request.noise is not None and request.noise.ends is not None:
+        return run_definition(request)
     request = kernels.dense(request)
     return library.run(request.with_data_detached(), saves=needs_gradients(request))
 
