@@ -69,7 +69,7 @@ def number(value: float | None, places: int | None) -> str:
     if value is None or not math.isfinite(value):
         return "-"
     if places is None:
-        return f"{value:.3g}"
+        return f"{value:.2e}"
     return f"{round(value, places) + 0.0:,.{places}f}"  # + 0.0: no minus before a zero
 
 
