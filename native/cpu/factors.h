@@ -36,8 +36,6 @@ struct Product {
 
 #if defined(FORETELL_BFLOAT16)
 
-inline __mmask16 first_lanes(Index count) { return __mmask16((1u << count) - 1); }
-
 inline Vec<float> widen(__m256i numbers) {
   return (Vec<float>)_mm512_maskz_slli_epi32(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, numbers), 16);
 }

@@ -132,11 +132,12 @@ class Run {
   }
 
   // The steps whose gates are computed together: about as many bytes of gates as of weights, which are read once for
-  // all of them, for the fewer there are the nearer they stay.
+  // all of them, for the fewer there are the nearer they stay.  Wide inputs have so many weights that reading them again
+  // takes longer than gates that come from farther away.
   static Index chunk_steps(const Forward<Number>& f, const Team& team) {
     const Layout<Number> at(f.cell);
     const Index most = chunk_bytes / Index(at.J * at.width * sizeof(Real));
-    const Index rows = larger(chunk_rows, smaller(at.I + at.recurrent, most));
+    const Index rows = larger(chunk_rows, smaller(at.I + at.recurrent, larger(most, at.I / 4)));
     const Index steps = larger(1, smaller(f.rows.time, rows / larger(1, f.rows.batch)));
     return team.wave.slice ? smaller(team.wave.slice, steps) : steps;
   }

@@ -77,19 +77,33 @@ inline V only(V value, int count) {
   return (V)((Mask)value & (number < Mask{} + count));
 }
 
+#if defined(__AVX512F__)
+inline __mmask16 first_lanes(int count) { return __mmask16((1u << count) - 1); }
+#endif
+
 // The first `count` lanes; the others are 0.
 template <class Real>
 inline Vec<Real> load(const Real* from, int count) {
   if (count == lanes<Real>) return load(from);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == 4) return (Vec<Real>)_mm512_maskz_loadu_ps(first_lanes(count), from);
+  else return (Vec<Real>)_mm512_maskz_loadu_pd(__mmask8(first_lanes(count)), from);
+#else
   Vec<Real> value{};
   for (int lane = 0; lane < count; ++lane) value[lane] = from[lane];
   return value;
+#endif
 }
 
 template <class Real>
 inline void store(Real* to, Vec<Real> value, int count) {
   if (count == lanes<Real>) return store(to, value);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == 4) return _mm512_mask_storeu_ps(to, first_lanes(count), (__m512)value);
+  else return _mm512_mask_storeu_pd(to, __mmask8(first_lanes(count)), (__m512d)value);
+#else
   for (int lane = 0; lane < count; ++lane) to[lane] = value[lane];
+#endif
 }
 
 // Sum in a fixed order.

@@ -18,7 +18,7 @@ constexpr Index chain = 128;  // factors of a row in a partial sum, at most
 // Do the sums of two panels fit the registers?
 constexpr bool fit_twice(Index rows, int vectors) { return 2 * rows * vectors <= max_rows * max_vectors; }
 
-#define FORETELL_UNROLL _Pragma("GCC unroll 8")
+#define FORETELL_UNROLL _Pragma("GCC unroll 16")
 
 // Where a tile's sums begin and end: a pointer for each row.  It goes by reference: a copy is one wide load of narrow
 // stores just made, which has to wait for them (7 % at H = 128).
