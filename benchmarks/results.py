@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -27,6 +28,12 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(memory),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def add_cpu(parser: ArgumentParser) -> None:
+    """The option that names the CPU, so that the results of one stand beside those of another."""
+    text = "of the CPU, in the file's name, such as zen4"
+    parser.add_argument("--cpu", default=platform.machine(), metavar="NAME", help=text)
 
 
 def moment() -> dict[str, Any]:

@@ -271,10 +271,11 @@ def _time(entry: Mapping[str, Any]) -> list[list[str]]:
 
 def origin(name: str, entries: Mapping[str, Any]) -> str:
     """The command that remakes a table, and where, when and from which commit its figures are."""
-    script = "/".join(name.split("-")[:2])
+    kind, job, *cpu = name.split("-")
+    option = f" --cpu {'-'.join(cpu[:-1])}" if cpu else ""
     machines = sorted({f"{entry['machine']['cpu']}, {entry['threads']} threads" for entry in entries.values()})
     commits = sorted({f"{entry['commit']} of {entry['date']}" for entry in entries.values()})
-    return f"`python benchmarks/{script}.py`, {'; '.join(machines)}; commit {', '.join(commits)}."
+    return f"`python benchmarks/{kind}/{job}.py{option}`, {'; '.join(machines)}; commit {', '.join(commits)}."
 
 
 def accuracy_of(job: str, entries: Mapping[str, Any]) -> str:
@@ -287,7 +288,7 @@ def accuracy_of(job: str, entries: Mapping[str, Any]) -> str:
 TABLES = {
     "accuracy-forecast": accuracy_forecast,
     **{f"accuracy-{job}": partial(accuracy_of, job) for job in ("recommend", "text", "translate")},
-    # One for each instruction set.
+    # One for each CPU and instruction set.
     **{path.stem: speed_forecast for path in results.FOLDER.glob("speed-forecast-*.json")},
     **{path.stem: speed_lstm for path in results.FOLDER.glob("speed-lstm-*.json")},
 }

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "tiles.h"
+#include "kernels.h"  // all of them: of tiles alone GCC 12 makes code that stores every sum at every product
 
 using namespace foretell;
 using namespace foretell::trial;
@@ -49,7 +49,7 @@ int main() {
                   as[r] = a + ((t * rows + r) % 48) * depth;
                   from[r] = to[r] = c + ((t * rows + r) % 48) * 4 * V;
                 }
-                row_tile_for<float>(rows, 4, 1)(as, 1, depth, 0, b + p * depth * 4 * V, one_panel, {from, to}, b);
+                row_tile_for<float>(rows, 4)(as, 1, depth, 0, b + p * depth * 4 * V, one_panel, {from, to}, b);
               }
             }
           }

@@ -66,5 +66,5 @@ int main(int, char** words) {
     best = std::min(best, seconds_since(start));
   }
   const double flops = (backwards ? 2.0 : 1.0) * 8.0 * time * batch * hidden * (inputs + hidden);
-  std::printf("%.3f ms, %.0f GF/s\n", best * 1e3, flops / best / 1e9);
+  std::printf("%.4f ms, %.0f GF/s\n", best * 1e3, flops / best / 1e9);
 }

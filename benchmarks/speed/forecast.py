@@ -1,8 +1,8 @@
 """How long do training, predicting, importing and the demo take, beside the peers where they do the same?
 
-python benchmarks/speed/forecast.py --peers-python PATH
-prints a table and writes benchmarks/results/speed-forecast-<instruction set>.json; the environment of PATH needs what
-requirements-peers.txt names.
+python benchmarks/speed/forecast.py --cpu NAME --peers-python PATH
+prints a table and writes benchmarks/results/speed-forecast-<NAME>-<instruction set>.json; the environment of PATH needs
+what requirements-peers.txt names.
 """
 
 import argparse
@@ -41,9 +41,10 @@ def main() -> None:
     parser.add_argument("--peers-python", type=Path, metavar="PATH", help="Python of the peers' environment")
     parser.add_argument("--full", action="store_true", help="run the peer's whole epoch, not a twentieth of it")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every competitor")
+    results.add_cpu(parser)
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    file = f"speed-forecast-{native.active()}"
+    file = f"speed-forecast-{arguments.cpu}-{native.active()}"
     for question in arguments.only:
         print(question, file=sys.stderr, flush=True)
         found = QUESTIONS[question](arguments)

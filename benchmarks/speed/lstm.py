@@ -1,8 +1,8 @@
 """How fast is the layer, beside torch.nn.LSTM and the other peers?
 
-python benchmarks/speed/lstm.py [--only train infer ragged heap variants trace stacks step bf16 memory time]
-prints tables and writes benchmarks/results/speed-lstm-<instruction set>.json; peers that are not installed are named
-as not run.
+python benchmarks/speed/lstm.py --cpu NAME [--only train infer ragged heap variants trace stacks step bf16 memory time]
+prints tables and writes benchmarks/results/speed-lstm-<NAME>-<instruction set>.json; peers that are not installed are
+named as not run.
 Competitors are first checked in outputs and gradients against float64: an error above `TOLERANCE` ends the program, but
 of torch in bfloat16, which is then named as not run.
 Then they take turns; the peers of whole sequences, and ours beside them, each in a fresh process of its own, with a
@@ -72,6 +72,7 @@ def main() -> None:
         "--shapes", nargs="+", type=read_shape, metavar="T,B,I,H,L", help="only these, and nothing is written"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every competitor")
+    results.add_cpu(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = os.environ["NPROC"] = str(arguments.threads)  # of the processes started; of JAX
@@ -80,7 +81,7 @@ def main() -> None:
         entry = QUESTIONS[question](arguments.shapes or SHAPES)
         found[question] = {"threads": arguments.threads} | entry | circumstances()
         if not arguments.shapes:
-            results.update(f"speed-lstm-{native.active()}", {question: found[question]})
+            results.update(f"speed-lstm-{arguments.cpu}-{native.active()}", {question: found[question]})
     print(tables.speed_lstm(found))
 
 
