@@ -1,7 +1,7 @@
 // How fast is a tile alone?  Products of 6, 5, ... 1 rows with panels that lie in L1 and in L2, against the machine's
 // peak of fused multiply-adds.
 //   g++ -std=c++20 -O3 -ffp-contract=off -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -I../native/include \
-//     -I../native/cpu 02_tile.cpp -o /tmp/tile && /tmp/tile
+//     -I../native/cpu 02_tile.cpp ../native/core/threads.cpp -pthread -o /tmp/tile && /tmp/tile
 #define FORETELL_VARIANT trial
 #include <chrono>
 #include <cstdio>
