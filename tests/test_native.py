@@ -34,9 +34,9 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @needs_core
 def test_variants_are_listed_best_first():
-    best_first = ["avx512", "avx2", "neon", "baseline"]
+    best_first = ["amx", "avx512", "avx2", "neon", "baseline"]
     is_intel = "GenuineIntel" in CPUINFO.read_text() if CPUINFO.exists() else False
-    best_first.insert(1 if is_intel else 0, "avx512_bf16")  # whose dot products of bfloat16 are slow
+    best_first.insert(2 if is_intel else 1, "avx512_bf16")  # whose dot products of bfloat16 are slow
     assert native.variants() == [name for name in best_first if name in native.variants()]
     assert native.variants()[-1] == "baseline"
 
@@ -47,7 +47,7 @@ def test_variants_are_listed_best_first():
 )
 def test_features_are_those_that_the_kernel_lists():
     flags = next(line for line in CPUINFO.read_text().splitlines() if line.startswith("flags")).split()
-    known = ["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"]
+    known = ["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_bf16"]
     assert native.features() == [name for name in known if name in flags]
 
 
@@ -58,7 +58,7 @@ def test_the_best_variant_is_active_unless_forced():
 
 
 @needs_core
-@pytest.mark.parametrize("name", ["avx512_bf16", "avx512", "avx2", "neon", "baseline"])
+@pytest.mark.parametrize("name", ["amx", "avx512_bf16", "avx512", "avx2", "neon", "baseline"])
 def test_the_environment_forces_a_variant_or_is_refused(name):
     forced = run("from foretell import native; print(native.active())", FORETELL_CPU=name)
     if name in native.variants():

@@ -10,6 +10,9 @@
 #if __has_include(<unistd.h>)
 #include <unistd.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 namespace foretell {
 namespace {
@@ -17,10 +20,13 @@ namespace {
 constexpr std::string_view avx512_needs[] = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"};
 constexpr std::string_view bf16_needs[] = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl",
                                            "avx512_bf16"};
+constexpr std::string_view amx_needs[] = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl",
+                                          "avx512_bf16", "amx_bf16"};
 constexpr std::string_view avx2_needs[] = {"avx2", "fma"};
 constexpr std::string_view neon_needs[] = {"neon"};
 
 constexpr Variant all_variants[] = {
+    {"amx", amx_needs},
     {"avx512_bf16", bf16_needs},
     {"avx512", avx512_needs},
     {"avx2", avx2_needs},
@@ -38,6 +44,25 @@ bool has_fast_dot_products() {
 #endif
 }
 
+#if defined(__x86_64__)
+
+// Does the system let this process use the unit for matrices of bfloat16?  Linux grants its large registers to a process
+// that asks, and to all of its threads.
+bool has_matrices() {
+#if defined(FORETELL_EMULATE_MATRICES)
+  return true;
+#elif defined(__linux__)
+  constexpr int request_permission = 0x1023, tile_data = 18;  // of arch_prctl
+  static const bool granted = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+                              syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
+#endif
+
 }  // namespace
 
 std::vector<std::string_view> features() {
@@ -51,6 +76,7 @@ std::vector<std::string_view> features() {
   if (__builtin_cpu_supports("avx512dq")) found.push_back("avx512dq");
   if (__builtin_cpu_supports("avx512vl")) found.push_back("avx512vl");
   if (__builtin_cpu_supports("avx512bf16")) found.push_back("avx512_bf16");
+  if (has_matrices()) found.push_back("amx_bf16");
 #elif defined(__aarch64__)
   found.push_back("neon");  // part of every 64-bit Arm
 #endif
@@ -76,7 +102,8 @@ std::vector<const Variant*> supported_variants() {
   for (const Variant& variant : all_variants) {
     if (variant.supported()) found.push_back(&variant);
   }
-  if (found[0]->name == "avx512_bf16" && !has_fast_dot_products()) std::swap(found[0], found[1]);
+  const auto dots = std::ranges::find(found, "avx512_bf16", &Variant::name);
+  if (dots != found.end() && !has_fast_dot_products()) std::iter_swap(dots, dots + 1);
   return found;
 }
 

@@ -26,6 +26,9 @@ FORETELL_DECLARE(avx2)
 namespace avx512_bf16 {
 extern const Kernels<BFloat16> bfloat16_kernels;
 }
+namespace amx {
+extern const Kernels<BFloat16> bfloat16_kernels;
+}
 #elif defined(__aarch64__)
 FORETELL_DECLARE(neon)
 #endif
@@ -40,6 +43,7 @@ struct AllKernels {
 
 AllKernels find_kernels(std::string_view variant) {
 #if defined(__x86_64__)
+  if (variant == "amx") return {&avx512::float_kernels, &avx512::double_kernels, &amx::bfloat16_kernels};
   if (variant == "avx512_bf16") {
     return {&avx512::float_kernels, &avx512::double_kernels, &avx512_bf16::bfloat16_kernels};
   }

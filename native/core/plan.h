@@ -19,16 +19,17 @@ struct Plan {
 
 // What a step costs in cycles, about, when each member has `rows` rows, so many of them in a tile at most, and `blocks`
 // blocks of four gates: products, or for the first tile the weights' way from the caches, whichever takes longer.  Of
-// weights that do not fit L2 beside all else a part stays there, for they are read to and fro.
-inline double step_cost(double rows, double tile_rows, double blocks, double depth, double panel_bytes,
-                        double member_bytes) {
+// weights that do not fit L2 beside all else a part stays there, for they are read to and fro.  `tile_cycles` as in
+// Kernels.
+inline double step_cost(double rows, double tile_rows, double tile_cycles, double blocks, double depth,
+                        double panel_bytes, double member_bytes) {
   const double vector = panel_bytes / 4;
   const double of_l1 = 1.6 * vector, of_l2 = 0.7 * vector, of_l3 = 12;  // bytes a cycle
   constexpr double l1 = 40 << 10;
   static const double near = 0.75 * second_cache_bytes();
   const double far = std::max(0.0, 1 - near / member_bytes);
   const double way = member_bytes <= l1 ? panel_bytes / of_l1 : panel_bytes * (far / of_l3 + (1 - far) / of_l2);
-  const double tiles = std::ceil(rows / tile_rows), product = 2 * rows / tiles;
+  const double tiles = std::ceil(rows / tile_rows), product = tile_cycles > 0 ? tile_cycles : 2 * rows / tiles;
   const double activations = 60 * rows * blocks;
   return blocks * depth * (std::max(product, way) + (tiles - 1) * product) + activations;
 }
@@ -57,13 +58,13 @@ Plan choose_plan(const Forward<Number>& layer, int directions, int threads) {
   Plan plan;
   plan.teams = directions == 2 ? 2 : 1;
   const int available = threads / plan.teams;
-  const Index lanes = kernels<Number>().lanes, blocks = (cell.hidden + lanes - 1) / lanes;
+  const Kernels<Number>& run = kernels<Number>();
+  const Index lanes = run.lanes, blocks = (cell.hidden + lanes - 1) / lanes;
   const double panel = 4.0 * double(lanes) * sizeof(Wide<Number>), weights = depth * panel * double(blocks);
   const auto cost = [&](double own_rows, double own_blocks, double own_weights) {
-    return step_cost(own_rows, double(kernels<Number>().tile_rows), own_blocks, depth, panel, own_weights);
+    return step_cost(own_rows, double(run.tile_rows), run.tile_cycles, own_blocks, depth, panel, own_weights);
   };
-  const bool sees_more = cell.gate_recurrence || layer.hidden_mask || cell.outputs % together;
-  const bool needs_rows = cell.layer_norm || cell.projection || sees_more;
+  const bool needs_rows = cell.layer_norm || cell.projection || cell.gate_recurrence || layer.hidden_mask;
   constexpr double worthwhile = 0.85;  // of one thread's cost
   constexpr double clearly = 0.95;     // of the cost by rows, whose members read nothing that another core wrote
   const int by_rows = int(std::min<Index>(available, rows.batch));

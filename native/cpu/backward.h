@@ -7,6 +7,7 @@
 
 #include "cell_gradients.h"
 #include "foretell/threads.h"
+#include "left.h"
 #include "pack.h"
 #include "transposed.h"
 
@@ -42,6 +43,8 @@ class BackwardRun : CellGradients<Number> {
     Base::take_own_states(own);
     zeros = own.take(max_vectors * V);
     rows = own.template take_as<RowAt<Number>>(share.most);
+    if (cell.projection) projected.take(own, share.most, at.R);
+    if (has_matrices) gates.take(own, share.most, at.J * at.wide);
     tile = own.take((at.J > deep_blocks ? chunk_pairs : max_rows) * max_vectors * V);
     weights.take_own(own);
     size = {shared.taken(), own.taken()};
@@ -141,7 +144,7 @@ class BackwardRun : CellGradients<Number> {
     now->seen[n] = row.seen;
     now->c_before[n] = row.c_before;
     now->c_stride[n] = row.c_stride;
-    if (cell.projection) now->outs[n] = computed.outs + row.number * at.out;
+    if (cell.projection) now->outs[n] = computed.outs + row.number * at.H;
     if (b.dx.data) now->dx[n] = pairs.at(b.dx, row.step, row.row);
   }
 
@@ -186,9 +189,9 @@ class BackwardRun : CellGradients<Number> {
         const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
         store(now->h + (first * chunk_pairs + row.place * vectors + (j - first)) * V, value);
       }
+      projected.set(n, dprojected + row.local * outputs * V, at.R);
     }
     const Index lines = at.depth(at.R);
-    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
@@ -197,11 +200,10 @@ class BackwardRun : CellGradients<Number> {
       const Factor<Number>* panel = projection_t + j * V * lines;
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
-          a[r] = factors(dprojected + rows[n + r].local * outputs * V);
           from[r] = zeros;
           to[r] = dout + (rows[n + r].local * at.J + j) * V;
         }
-        row_tile_for<Number>(cut.rows(part), vectors)(a, 1, lines, 0, panel, one_panel, {from, to}, panel);
+        projected.multiply(n, cut.rows(part), 0, lines, panel, vectors, {from, to}, panel);
       }
     }
   }
@@ -223,13 +225,15 @@ class BackwardRun : CellGradients<Number> {
 
   void multiply_back(Index count, Number* gradient, Real* target, Index width, bool adds, bool turned) {
     const Index to_block = team.split == Split::rows ? ceil_div(width, V) : share.last_block;
-    const Factor<Number>* a[max_rows];
+    for (Index n = 0; has_matrices && n < count; ++n) {  // the rows of a matrix have to lie evenly apart
+      for (Index j = 0; j < at.J; ++j) gates.set_part(n, j * at.wide, placed(gradient, j, rows[n]), at.wide);
+    }
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
     // With few rows the weights' way from the cache takes longest: a panel then goes to and fro as well, by chains.
     // The batch decides, not this member's rows, for the order of a sum must not depend on them.
-    const bool few = f.rows.batch <= few_rows;
+    const bool few = !has_matrices && f.rows.batch <= few_rows;
     const Index deep = few ? larger(1, chain / at.deep) : deep_blocks;
     const Index of_panel = ceil_div(at.J, deep);
     const Index pieces = ceil_div(to_block - share.first_block, max_vectors) * of_panel;
@@ -249,17 +253,24 @@ class BackwardRun : CellGradients<Number> {
       const Piece piece = piece_at(place), second = piece_at(smaller(place + 1, pieces - 1));
       at_once = makes_two(piece, second) ? 2 : 1;
       const Piece ahead = piece_at(smaller(place + at_once, pieces - 1));
-      const PanelStrides panels{(second.s - piece.s) * chunk_pairs * at.deep, second.weights - piece.weights};
+      [[maybe_unused]] const PanelStrides panels{(second.s - piece.s) * chunk_pairs * at.deep,
+                                                 second.weights - piece.weights};
       const bool begins = place % of_panel == 0;
       for (int part = 0, n = 0; part < cut.tiles; n += cut.rows(part++)) {
         for (int r = 0; r < cut.rows(part); ++r) {
-          a[r] = factors(placed(gradient, piece.s, rows[n + r]));
           to[r] = target + rows[n + r].local * width + piece.j * V;
           from[r] = adds || !begins ? to[r] : zeros;
         }
         const Factor<Number>* next = ahead.weights + smaller(part, ahead.vectors - 1) * V * ahead.blocks * at.deep;
+#if defined(FORETELL_MATRICES)
+        gates.multiply(n, cut.rows(part), piece.s * at.deep, piece.blocks * at.deep, piece.weights, piece.vectors,
+                       {from, to}, next);
+#else
+        const Factor<Number>* a[max_rows];
+        for (int r = 0; r < cut.rows(part); ++r) a[r] = factors(placed(gradient, piece.s, rows[n + r]));
         row_tile_for<Number>(cut.rows(part), piece.vectors, at_once == 2 ? Taken::chained : Taken::one)(
             a, piece.blocks, at.deep, chunk_pairs * at.deep, piece.weights, panels, {from, to}, next);
+#endif
       }
     }
   }
@@ -315,7 +326,7 @@ class BackwardRun : CellGradients<Number> {
 
   // At some steps of the chunk, of the pairs that fall to this member.
   void differentiate_inputs(const Span& steps) {
-    if (steps.steps() == span.steps()) return differentiate_inputs(0, pairs.all(span));
+    if (steps.count() == span.count()) return differentiate_inputs(0, pairs.all(span));
     for (Index group = 0; group < pairs.groups(); ++group) {
       differentiate_inputs(pairs.begin(span, steps.from, group), pairs.begin(span, steps.to, group));
     }
@@ -325,7 +336,6 @@ class BackwardRun : CellGradients<Number> {
     const Index count = last - first;
     const Index begin = first + count * team.member / team.members;
     const Index end = first + count * (team.member + 1) / team.members;
-    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(end - begin);
@@ -340,7 +350,6 @@ class BackwardRun : CellGradients<Number> {
         for (int part = 0; part < cut.tiles; n += cut.rows(part++)) {
           Real* sums = tile + (at.J > deep_blocks ? n - begin : 0) * max_vectors * V;  // needed again only if deep
           for (int r = 0; r < cut.rows(part); ++r) {
-            a[r] = factors(now->gates_x + (s * chunk_pairs + n + r) * at.width);
             to[r] = sums + r * max_vectors * V;
             if constexpr (together<Number> == 1) {
               if (is_whole) to[r] = now->dx[n + r] + j * V;
@@ -348,8 +357,8 @@ class BackwardRun : CellGradients<Number> {
             from[r] = s > 0 ? to[r] : zeros;
           }
           const Factor<Number>* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.deep;
-          row_tile_for<Number>(cut.rows(part), vectors)(a, blocks_deep, at.deep, chunk_pairs * at.deep, panel,
-                                                        one_panel, {from, to}, next);
+          const Number* first = now->gates_x + (s * chunk_pairs + n) * at.wide;
+          multiply_pairs(first, cut.rows(part), blocks_deep, panel, vectors, {from, to}, next);
           if (is_whole || s + blocks_deep < at.J) continue;
           for (int r = 0; r < cut.rows(part); ++r) give_inputs(to[r], j, vectors, now->dx[n + r]);
         }
@@ -362,6 +371,20 @@ class BackwardRun : CellGradients<Number> {
 
   // Panels hold the features that are not data, without a gap.
   Index before_data() const { return data ? b.data_begin : at.I; }
+
+  // The product of pairs that follow each other, over so many blocks of their gates.
+  void multiply_pairs(const Number* first, int count, Index blocks, const Factor<Number>* panel, int vectors,
+                      const Sums<Real>& sums, [[maybe_unused]] const Factor<Number>* next) const {
+#if defined(FORETELL_MATRICES)
+    const Index row_bytes = at.wide * sizeof(Number), units = at.deep / matrix_rows;
+    const MatrixRows a{reinterpret_cast<const char*>(first), row_bytes, units, chunk_pairs * row_bytes};
+    row_product(a, count, blocks * units, panel, vectors, sums);
+#else
+    const Factor<Number>* a[max_rows];
+    for (int r = 0; r < count; ++r) a[r] = factors(first + r * at.wide);
+    row_tile_for<Number>(count, vectors)(a, blocks, at.deep, chunk_pairs * at.deep, panel, one_panel, sums, next);
+#endif
+  }
 
   // Panel j of a row's gradient, as far as it has features.
   void give_inputs(const Real* sums, Index j, int vectors, Number* dx) const {
@@ -382,6 +405,7 @@ class BackwardRun : CellGradients<Number> {
   Number* dprojected;
   Factor<Number> *recurrent_t, *input_t, *projection_t;
   RowAt<Number>* rows;
+  Left<Number> projected, gates;  // of a step
   Span span{};  // of the chunk
 };
 

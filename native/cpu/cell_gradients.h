@@ -51,7 +51,7 @@ class CellGradients : protected Run<Number> {
   // those that rows hand on.  It is held in variables of its own: a store may change members for all that the compiler
   // knows, and the less it reads again, the more rows fit the window in which a core looks ahead.
   struct Block {
-    Index j, width;
+    Index j, width, wide;
     const Real *gates, *fresh;
     Number* to;
     Real *dh, *dc;
@@ -64,9 +64,10 @@ class CellGradients : protected Run<Number> {
     const Real* fresh = !PLAIN && computed.fresh ? computed.fresh : computed.cells;
     return {.j = j,
             .width = width,
+            .wide = PLAIN ? width : at.wide,
             .gates = computed.gates + j * computed.pairs * width,
             .fresh = fresh + j * computed.pairs * V,
-            .to = now->gates + j * chunk_pairs * width,
+            .to = now->gates + j * chunk_pairs * (PLAIN ? width : at.wide),
             .dh = dh + j * V,
             .dc = dc + j * V,
             .dout = cell.projection ? dout + j * V : nullptr,
@@ -82,7 +83,7 @@ class CellGradients : protected Run<Number> {
   }
 
   Number* placed(Number* buffer, Index j, const RowAt<Number>& row) const {
-    return buffer + (j * chunk_pairs + row.place) * at.width;
+    return buffer + (j * chunk_pairs + row.place) * at.wide;
   }
 
   // Brings into L1 what `differentiate_cell` will read of a row: forward saved it long ago, and it has gone to L3.
@@ -145,11 +146,12 @@ class CellGradients : protected Run<Number> {
     dc_before = fma(dfresh, fg, dc_before);
     if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
-    Number* to = block.to + row.place * block.width;
+    Number* to = block.to + row.place * block.wide;
     // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
     for (int part = 0; part < 4; ++part) {
       if (slot(part) >= 0) store(to + slot(part) * V, only(gradients[part], units));
     }
+    if (block.wide > block.width) store(to + block.width, zero);
     store(cell_gradient, only(dc_before, units));
   }
 
@@ -245,9 +247,9 @@ class CellGradients : protected Run<Number> {
 
   // Before the two norms whose sum a row's gates are; with variables of its own, as `Block`.
   void unnormalise_gates(const RowAt<Number>& row) const {
-    const Index H = at.H, stride = chunk_pairs * at.width, normed_stride = computed.pairs * at.width;
+    const Index H = at.H, stride = chunk_pairs * at.wide, normed_stride = computed.pairs * at.width;
     const int vectors = at.blocks;
-    const Number* d = now->gates + row.place * at.width;
+    const Number* d = placed(now->gates, 0, row);
     const Real *x = computed.normed_x + row.number * at.width, *h = computed.normed_h + row.number * at.width;
     const Real *x_gain = f.weights.norm_ih, *h_gain = f.weights.norm_hh;
     NormSums x_sums, h_sums;
@@ -261,7 +263,7 @@ class CellGradients : protected Run<Number> {
     });
     const NormMeans of_x(x_sums, H * vectors, computed.spread_x[row.number]);
     const NormMeans of_h(h_sums, H * vectors, computed.spread_h[row.number]);
-    Number *to_x = now->gates_x + row.place * at.width, *to_h = now->gates_h + row.place * at.width;
+    Number *to_x = placed(now->gates_x, 0, row), *to_h = placed(now->gates_h, 0, row);
     at.for_blocks([&](Index j, auto units) {
       for (int v = 0; v < vectors; ++v) {
         const Index to = j * stride + v * V, gain = v * H + j * V, at_normed = j * normed_stride + v * V;
@@ -269,6 +271,8 @@ class CellGradients : protected Run<Number> {
         store(to_x + to, only(of_x.unnormed(value * load(x_gain + gain, units), load(x + at_normed)), units));
         store(to_h + to, only(of_h.unnormed(value * load(h_gain + gain, units), load(h + at_normed)), units));
       }
+      if (at.wide == at.width) return;
+      for (Number* rest : {to_x, to_h}) store(rest + j * stride + at.width, Vec<Real>{});
     });
   }
 

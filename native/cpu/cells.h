@@ -85,9 +85,7 @@ class Cells : protected Run<Number> {
 
   // For the projection.
   void keep_output(const RowAt<Number>& row, Index j, Vec<Real> out) const {
-    Number* outs = computed.outs + row.number * at.out;
-    if (j == at.J - 1) outs[at.out - 1] = Number{};  // the last factor may be a whole one
-    store(outs + j * V, out, at.units(j));
+    store(computed.outs + row.number * at.H + j * V, out, at.units(j));
   }
 
   static Vec<Real> mix(Vec<Real> keep, Vec<Real> old, Vec<Real> fresh) {

@@ -20,8 +20,8 @@ template <class Number>
 struct Product {
   using Factor = Number;
   using Factors = Vec<Number>;
+  static constexpr Index unit = 1;  // factors of a row that products take at once
 
-  static Factor one() { return 1; }
   static Factors broadcast(const Factor* from) { return all(*from); }
   static Factors load(const Factor* from) { return FORETELL_VARIANT::load(from); }
   static Vec<Number> add(Factors a, Factors b, Vec<Number> sum) { return fma(a, b, sum); }
@@ -65,8 +65,8 @@ template <>
 struct Product<BFloat16> {
   using Factor = Pair;
   using Factors = __m512i;
+  static constexpr Index unit = has_matrices ? 16 : 1;
 
-  static Factor one() { return {{0x3f80}, {0x3f80}}; }
   static Factors broadcast(const Factor* from) {
     int bits;
     __builtin_memcpy(&bits, from, sizeof(bits));
@@ -104,6 +104,12 @@ template <class Number>
 using Factor = typename Product<Number>::Factor;
 template <class Number>
 constexpr Index together = sizeof(Factor<Number>) / sizeof(Number);
+
+template <class Number>
+constexpr Number number_one() {
+  if constexpr (sizeof(Number) == sizeof(BFloat16)) return {0x3f80};
+  else return 1;
+}
 
 // Of a row whose numbers are whole factors.
 template <class Number>

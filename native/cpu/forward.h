@@ -7,6 +7,7 @@
 
 #include "cells.h"
 #include "foretell/threads.h"
+#include "left.h"
 
 namespace foretell::FORETELL_VARIANT {
 
@@ -34,8 +35,9 @@ class ForwardRun : Cells<Number> {
     Base::take_own_states(own);
     zeros = own.take(max_vectors * V);
     rows = own.template take_as<RowAt<Number>>(share.most);
-    inputs = own.template take_as<const Number*>(chunk * share.most);
-    whole_inputs = own.template take_as<Number>(at.I % together<Number> ? chunk * share.most * at.whole(at.I) : 0);
+    inputs.take(own, chunk * share.most, at.I);
+    seen.take(own, share.most, at.recurrent);
+    if (cell.projection) outs.take(own, share.most, at.H);
     numbers = own.template take_as<Index>(chunk * share.most);
     size = {shared.taken(), own.taken()};
   }
@@ -82,21 +84,12 @@ class ForwardRun : Cells<Number> {
     }
   }
 
-  // The n-th row of x in whole factors.
-  const Number* whole(const Number* x, Index n) const {
-    if (!whole_inputs) return x;
-    Number* row = whole_inputs + n * at.whole(at.I);
-    row[at.I] = Number{};
-    Base::copy(x, at.I, row);
-    return row;
-  }
-
   // The part of the gates that needs no recurrence, for this member's rows and units in steps [from, to).
   void project_inputs(Index from, Index to) {
     Index count = 0;
     for (Index t = from; t < to; ++t) {
       for (Index n = 0; n < share.rows(pairs.alive(t)); ++n, ++count) {
-        inputs[count] = whole(pairs.at(f.x, t, share.row(n)), count);
+        inputs.set(count, pairs.at(f.x, t, share.row(n)), at.I);
         numbers[count] = number_of(t, n);
       }
     }
@@ -105,17 +98,14 @@ class ForwardRun : Cells<Number> {
     for (Index j = share.first_block; j < share.last_block; ++j) {
       const Factor<Number>* panel = weights.input + j * at.depth(at.I) * at.width;
       const Real* start = cell.layer_norm ? zeros : weights.bias + j * at.width;
-      const Factor<Number>* a[max_rows];
       const Real* from_rows[max_rows];
       Real* to_rows[max_rows];
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
         for (int r = 0; r < cut.rows(tile); ++r) {
-          a[r] = factors(inputs[n + r]);
           from_rows[r] = start;
           to_rows[r] = normed(target, j, numbers[n + r]);
         }
-        row_tile_for<Number>(cut.rows(tile), at.blocks)(a, 1, at.depth(at.I), 0, panel, one_panel,
-                                                        {from_rows, to_rows}, panel);
+        inputs.multiply(n, cut.rows(tile), 0, at.depth(at.I), panel, at.blocks, {from_rows, to_rows}, panel);
       }
     }
     if (!cell.layer_norm) return;
@@ -155,11 +145,13 @@ class ForwardRun : Cells<Number> {
     const Index count = share.rows(pairs.alive(t));
     for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, n, number_of(t, n));
     for (Index n = count; n < share.count; ++n) clear(t, share.row(n));
-    if (computed.seen) {
-      for (Index n = 0; n < count; ++n) see(rows[n]);
+    for (Index n = 0; n < count; ++n) {
+      if (computed.seen) see(rows[n]);
+      seen.set(n, rows[n].seen, at.recurrent);
     }
     // Few rows: two blocks at once, lest each sum wait for the one before.
-    const Index pair = count <= few_rows && fit_twice(count, at.blocks) && !cell.layer_norm ? 2 : 1;
+    const bool are_few = !has_matrices && count <= few_rows;
+    const Index pair = are_few && fit_twice(count, at.blocks) && !cell.layer_norm ? 2 : 1;
     const Index groups = ceil_div(share.last_block - share.first_block, pair);
     const Index gathered = larger(1, cells_at_once / larger(1, count * pair));  // groups: their cells follow each other
     for (Index done = 0; done < groups; done += gathered) {
@@ -187,7 +179,7 @@ class ForwardRun : Cells<Number> {
       const Index j = block_of(place), ahead = block_of(smaller(place + 1, groups - 1));
       const Index panels = smaller(pair, share.last_block - j);
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
-        recur(rows + n, cut.rows(tile), j, panels, tile, ahead);
+        recur(n, cut.rows(tile), j, panels, tile, ahead);
         const Index there = n + cut.rows(tile);
         if (there < count && there - ran >= cells_at_once) {  // then there is one group alone
           run_cells(ran, there, j, j + panels);
@@ -222,7 +214,6 @@ class ForwardRun : Cells<Number> {
   void see(const RowAt<Number>& row) const {
     Number* to = const_cast<Number*>(row.seen);
     const Real* mask = f.hidden_mask ? f.hidden_mask + row.caller * at.R : nullptr;
-    to[at.seen_h - 1] = Number{};  // the last factor may be a whole one
     for (Index k = 0; k < at.R; k += V) {
       const int there = int(smaller(V, at.R - k));
       const Vec<Real> h = load(row.h_before + k, there);
@@ -231,39 +222,32 @@ class ForwardRun : Cells<Number> {
     if (!cell.gate_recurrence) return;
     const Index width = at.gates * at.H;
     const Real* from = row.resets ? f.start.gates + row.caller * width : gates_before + row.local * width;
-    to[at.recurrent - 1] = Number{};
+    for (Index k = at.R; k < at.seen_h; ++k) to[k] = Number{};
     Base::copy(from, width, to + at.seen_h);
   }
 
-  // The recurrent product of a tile of rows and one or two blocks.
-  void recur(const RowAt<Number>* tile, int count, Index j, Index panels, Index number, Index ahead) {
-    const Factor<Number>* a[max_rows];
+  // The recurrent product of a tile of rows, from row n on, and one or two blocks.
+  void recur(Index n, int count, Index j, Index panels, Index number, Index ahead) {
     const Real* from[max_rows];
     Real* to[max_rows];
     Real* target = cell.layer_norm ? computed.normed_h : computed.gates;
     for (int r = 0; r < count; ++r) {
-      a[r] = factors(tile[r].seen);
-      to[r] = normed(target, j, tile[r].number);
+      to[r] = normed(target, j, rows[n + r].number);
       from[r] = cell.layer_norm ? zeros : to[r];
     }
     const Index depth = at.depth(at.recurrent), panel = depth * at.width, block = computed.pairs * at.width;
     const Factor<Number>* weight = weights.recurrent + j * panel;
     // Each tile fetches a part of the panel that comes next; more than that would drive out what is in use.
     const Factor<Number>* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * depth * V;
-    if (!cell.layer_norm) {
-      const Taken taken = panels == 2 ? Taken::beside : Taken::one;
-      row_tile_for<Number>(count, at.blocks, taken)(a, 1, depth, 0, weight, {0, panel, block}, {from, to}, next);
-      return;
+    if (panels == 2) {
+      return seen.multiply(n, count, 0, depth, weight, at.blocks, {from, to}, next, Taken::beside, {0, panel, block});
     }
-    const Index of_h = at.depth(at.R);
-    row_tile_for<Number>(count, at.blocks)(a, 1, of_h, 0, weight, one_panel, {from, to}, next);
-    if (!cell.gate_recurrence) return;
-    for (int r = 0; r < count; ++r) {  // what the gates add is not normalised
-      a[r] += of_h;
-      to[r] = gates(j, tile[r].number);
-    }
-    row_tile_for<Number>(count, at.blocks)(a, 1, depth - of_h, 0, weight + of_h * at.width, one_panel, {from, to},
-                                           next);
+    const Index normed_depth = cell.layer_norm ? at.depth(at.R) : depth;
+    seen.multiply(n, count, 0, normed_depth, weight, at.blocks, {from, to}, next);
+    if (normed_depth == depth) return;
+    for (int r = 0; r < count; ++r) to[r] = gates(j, rows[n + r].number);  // what the gates add is not normalised
+    weight += normed_depth * at.width;
+    seen.multiply(n, count, normed_depth, depth - normed_depth, weight, at.blocks, {from, to}, next);
   }
 
   // Layer norm needs whole rows: of R h before the gates, of the cells before the output.
@@ -289,20 +273,19 @@ class ForwardRun : Cells<Number> {
 
   void project(Index count) {
     const Index outputs = at.output_blocks(), depth = at.depth(at.H);
-    const Factor<Number>* a[max_rows];
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
+    for (Index n = 0; n < count; ++n) outs.set(n, computed.outs + rows[n].number * at.H, at.H);
     for (Index j = 0; j < outputs; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, outputs - j));
       const Factor<Number>* panel = weights.projection + j * V * depth;
       for (int tile = 0, n = 0; tile < cut.tiles; n += cut.rows(tile++)) {
         for (int r = 0; r < cut.rows(tile); ++r) {
-          a[r] = factors(computed.outs + rows[n + r].number * at.out);
           from[r] = zeros;
           to[r] = projected + (rows[n + r].local * outputs + j) * V;
         }
-        row_tile_for<Number>(cut.rows(tile), vectors)(a, 1, depth, 0, panel, one_panel, {from, to}, panel);
+        outs.multiply(n, cut.rows(tile), 0, depth, panel, vectors, {from, to}, panel);
       }
     }
     for (Index n = 0; n < count; ++n) {
@@ -338,8 +321,7 @@ class ForwardRun : Cells<Number> {
   Index chunk_from = 0;  // the first step of the chunk
   Real *projected, *zeros;
   RowAt<Number>* rows;
-  const Number** inputs;
-  Number* whole_inputs;
+  Left<Number> inputs, seen, outs;  // of a chunk, and of a step
   Index* numbers;
 };
 

@@ -1,12 +1,21 @@
 // The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this; one that has
-// kernels of bfloat16, and no others, defines FORETELL_BFLOAT16 too.
-#include "adamw.h"
+// kernels of bfloat16, and no others, defines FORETELL_BFLOAT16 too, and if a unit for matrices multiplies there,
+// FORETELL_MATRICES.
 #include "backward.h"
-#include "encode.h"
 #include "forward.h"
+#if !defined(FORETELL_BFLOAT16)
+#include "adamw.h"
+#include "encode.h"
 #include "head.h"
+#endif
 
 namespace foretell::FORETELL_VARIANT {
+
+#if !defined(FORETELL_MATRICES)
+struct MatrixUnit {
+  MatrixUnit() {}  // there is nothing to make ready
+};
+#endif
 
 template <class Number>
 constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
@@ -16,6 +25,7 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
   return {
       lanes<Real>,
       max_rows,
+      has_matrices ? 4.0 : 0.0,
       [](const Cell& cell) { return Packed<Number>(cell, nullptr).size; },
       pack_weights<Number>,
       [](const Forward<Number>& layer) {
@@ -24,10 +34,12 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
       },
       [](const Forward<Number>& layer, const Team& team) { return ForwardRun<Number>(layer, nullptr, {}, team).size; },
       [](const Forward<Number>& layer, const Real* packed, Scratch<Real> scratch, const Team& team) {
+        const MatrixUnit unit;
         ForwardRun<Number>(layer, packed, scratch, team).run();
       },
       [](const Backward<Number>& layer, const Team& team) { return BackwardRun<Number>(layer, {}, team).size; },
       [](const Backward<Number>& layer, Scratch<Real> scratch, const Team& team) {
+        const MatrixUnit unit;
         BackwardRun<Number>(layer, scratch, team).run();
       },
       head,

@@ -37,7 +37,8 @@ class Parts {
   Index taken_ = 0;
 };
 
-// The sizes of a cell in blocks.  A row that products read as factors has whole ones: what fills the last is 0.
+// The sizes of a cell in blocks.  A row that products read has whole factors, and as many as they take at once: what
+// fills the last is 0.
 template <class Number>
 struct Layout {
   static constexpr int V = lanes<Wide<Number>>;
@@ -47,9 +48,9 @@ struct Layout {
   int gates = 0;       // n
   int block[4], gate[4];  // of i, f, g, o: which block of rows, which gate; -1 if none
   Index width, deep;      // of a unit block's rows: G * V numbers, so many factors
-  Index out;              // numbers in a row of cells' outputs
-  Index seen_h;           // numbers of h in what a step sees of the one before,
-  Index recurrent;        // and in all of it: with gate recurrence also of the gates
+  Index wide;             // and so many numbers, as products read them
+  Index seen_h;           // where in what a step sees of the one before the gates begin, behind h in whole factors,
+  Index recurrent;        // and numbers of it, with or without gates
 
   explicit Layout(const Cell& cell) : I(cell.inputs), H(cell.hidden), R(cell.outputs), J(ceil_div(H, V)) {
     tail = int(H - (J - 1) * V);
@@ -60,12 +61,15 @@ struct Layout {
     }
     width = blocks * V;
     deep = depth(width);
-    out = whole(H);
+    wide = whole(width);
     seen_h = whole(R);
-    recurrent = seen_h + (cell.gate_recurrence ? whole(gates * H) : 0);
+    recurrent = cell.gate_recurrence ? seen_h + gates * H : R;
   }
-  // The factors of so many numbers, and the numbers of so many whole factors.
-  static Index depth(Index numbers) { return ceil_div(numbers, together<Number>); }
+  // The factors of so many numbers as products read them, and the numbers of these.
+  static Index depth(Index numbers) {
+    constexpr Index unit = Product<Number>::unit;
+    return ceil_div(ceil_div(numbers, together<Number>), unit) * unit;
+  }
   static Index whole(Index numbers) { return depth(numbers) * together<Number>; }
   int units(Index j) const { return j == J - 1 ? tail : V; }
   struct FullVector {
@@ -129,7 +133,7 @@ struct Computed {
     cells = parts.take(saves ? at.J * pairs * at.V : 0);                              // c
     fresh = parts.take(norm || cell.zoneout_c > 0 ? at.J * pairs * at.V : 0);  // c~
     seen = parts.template take_as<Number>(sees_more(cell, has_mask) ? pairs * at.recurrent : 0);  // [pairs][K]
-    outs = parts.template take_as<Number>(cell.projection ? pairs * at.out : 0);      // [pairs][H], before W_hr
+    outs = parts.template take_as<Number>(cell.projection ? pairs * at.H : 0);        // [pairs][H], before W_hr
     normed_x = parts.take(norm ? at.J * pairs * at.width : 0);                        // W x, then normalised
     normed_h = parts.take(norm ? at.J * pairs * at.width : 0);                        // R h, the same
     normed_c = parts.take(norm ? at.J * pairs * at.V : 0);
@@ -141,16 +145,14 @@ struct Computed {
     size = parts.taken();
   }
 
-  // Do the recurrent weights see something else than h as it lies: h under its mask, gates, or h in whole factors?
-  static bool sees_more(const Cell& cell, bool has_mask) {
-    return has_mask || cell.gate_recurrence || cell.outputs % together<Number>;
-  }
+  // Do the recurrent weights see something else than h as it lies: h under its mask, or gates?
+  static bool sees_more(const Cell& cell, bool has_mask) { return has_mask || cell.gate_recurrence; }
 };
 
-// Steps from one to before another.
+// Steps, or what else is counted, from one to before another.
 struct Span {
   Index from, to;
-  Index steps() const { return to - from; }
+  Index count() const { return to - from; }
 };
 
 // Which pairs are alive, where they lie in the caller's sequences, and how those of a span are numbered: group by group

@@ -2,17 +2,19 @@
 #pragma once
 
 #include "layout.h"
-#include "tiles.h"
+#include "right.h"
 #include "transpose.h"
 
 namespace foretell::FORETELL_VARIANT {
 
-// `lines` rows of `count` numbers as columns of factors, to[k][line]; what is not there of V lines becomes 0.
+// `lines` rows of `count` numbers as vector v of a panel, from factor `at_k` on; what is not there of V lines becomes
+// 0.
 template <class Number>
-void turn_rows(const Wide<Number>* rows, Index row, int lines, Index count, Factor<Number>* to, Index to_row) {
+void turn_rows(const Wide<Number>* rows, Index row, int lines, Index count, const Panel<Number>& to, Index at_k,
+               int v) {
   using Real = Wide<Number>;
   constexpr Index V = lanes<Real>;
-  const Index depth = ceil_div(count, together<Number>);
+  const Index depth = Layout<Number>::depth(count);
   for (Index k = 0; k < depth; k += V) {
     Vec<Real> square[V];
     const Index first = k * together<Number>;
@@ -21,7 +23,7 @@ void turn_rows(const Wide<Number>* rows, Index row, int lines, Index count, Fact
       __builtin_prefetch(rows + (r + V) * row + first);  // of the next square below
     }
     transpose<Real>(square);
-    for (Index r = 0; r < smaller(V, depth - k); ++r) store(reinterpret_cast<Real*>(to + (k + r) * to_row), square[r]);
+    for (Index r = 0; r < smaller(V, depth - k); ++r) to.put(at_k + k + r, v * V, square[r], V);
   }
 }
 
@@ -35,9 +37,9 @@ void pack_panels(const Layout<Number>& at, const Wide<Number>* from, Index k_cou
     for (int part = 0; part < 4; ++part) {
       if (at.block[part] < 0) continue;
       const int block = only_gates ? at.gate[part] : at.block[part];
-      Factor<Number>* panel = to + (j * at.depth(all_k) + at.depth(at_k)) * at.width + at.block[part] * V;
+      const Panel<Number> panel{to + j * at.depth(all_k) * at.width, at.blocks};
       const Wide<Number>* rows = block < 0 ? from : from + (block * at.H + j * V) * k_count;
-      turn_rows<Number>(rows, k_count, block < 0 ? 0 : at.units(j), k_count, panel, at.width);
+      turn_rows<Number>(rows, k_count, block < 0 ? 0 : at.units(j), k_count, panel, at.depth(at_k), at.block[part]);
     }
   }
 }
@@ -92,10 +94,11 @@ void pack_weights(const Cell& cell, const Parameters<const Wide<Number>>& from, 
   if (!cell.projection) return;
   const Index outputs = at.output_blocks(), depth = at.depth(at.H);
   for (Index j = team.member; j < outputs; j += team.members) {  // W_hr's rows are columns of their panel
-    const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
-    Factor<Number>* columns = writable(to.projection) + (first * depth + j - first) * V;
+    const Index first = j / max_vectors * max_vectors;
+    const int vectors = int(smaller(max_vectors, outputs - first));
+    const Panel<Number> panel{writable(to.projection) + first * depth * V, vectors};
     const int lines = int(smaller(V, at.R - j * V));
-    turn_rows<Number>(from.weight_hr + j * V * at.H, at.H, lines, at.H, columns, vectors * V);
+    turn_rows<Number>(from.weight_hr + j * V * at.H, at.H, lines, at.H, panel, 0, int(j - first));
   }
 }
 

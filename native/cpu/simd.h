@@ -26,6 +26,15 @@ constexpr int vector_bytes = 16, registers = 16;
 
 constexpr int cache_line = 64;  // bytes
 
+#define FORETELL_UNROLL _Pragma("GCC unroll 16")
+
+// Do products go to a unit that multiplies matrices (matrices.h)?
+#if defined(FORETELL_MATRICES)
+constexpr bool has_matrices = true;
+#else
+constexpr bool has_matrices = false;
+#endif
+
 template <class Real>
 struct Bits;
 template <>

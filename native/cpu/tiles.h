@@ -9,7 +9,8 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr int max_rows = registers == 32 ? 6 : 3;  // 6 x 4 sums, 4 weights and what is broadcast fill 32 registers
+// Rows of a tile: 6 x 4 sums, 4 weights and what is broadcast fill 32 registers; or as many as a matrix has.
+constexpr int max_rows = has_matrices ? 16 : registers == 32 ? 6 : 3;
 constexpr int max_vectors = 4;
 constexpr bool is_avx2 = registers == 16 && vector_bytes == 32;
 constexpr Index at_once = is_avx2 ? 4 : 1;  // products from one question of the loop to the next
@@ -17,8 +18,6 @@ constexpr Index chain = 128;  // factors of a row in a partial sum, at most
 
 // Do the sums of two panels fit the registers?
 constexpr bool fit_twice(Index rows, int vectors) { return 2 * rows * vectors <= max_rows * max_vectors; }
-
-#define FORETELL_UNROLL _Pragma("GCC unroll 16")
 
 // Where a tile's sums begin and end: a pointer for each row.  It goes by reference: a copy is one wide load of narrow
 // stores just made, which has to wait for them (7 % at H = 128).

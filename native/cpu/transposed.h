@@ -2,7 +2,7 @@
 #pragma once
 
 #include "layout.h"
-#include "tiles.h"
+#include "right.h"
 
 namespace foretell::FORETELL_VARIANT {
 
@@ -29,14 +29,11 @@ struct Transposed {
         if (block < 0) continue;
         for (Index lane = 0; lane < at.units(j); lane += together<Number>) {
           const Real* row = rows + (block * at.H + j * V + lane) * row_size;
-          const Index k = at.depth(j * at.width + at.block[part] * V + lane);
+          const Index k = j * at.deep + (at.block[part] * V + lane) / together<Number>;
           const Index there = smaller(together<Number>, at.units(j) - lane);
           for (Index first = from; first < to; first += max_vectors) {
-            const Index vectors = smaller(max_vectors, to - first);
-            Factor<Number>* line = panels + first * V * depth + k * vectors * V;
-            const Index begin = larger(0, first * V - at_column);
-            const Index end = smaller(columns, (first + vectors) * V - at_column);
-            put_row(row + begin, there, row_size, end - begin, line + at_column + begin - first * V);
+            const Panel<Number> panel{panels + first * V * depth, int(smaller(max_vectors, to - first))};
+            put_row(row, there, row_size, columns, panel, k, at_column - first * V);
           }
         }
       }
@@ -50,20 +47,24 @@ struct Transposed {
     for (Index r = member; r < lines; r += members) {
       const Index from = r * together<Number>, there = smaller(together<Number>, at.R - from);
       for (Index j = 0; j < at.J; ++j) {
-        const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, at.J - first);
-        Factor<Number>* to = panels + (first * lines + r * vectors + j - first) * V;
-        for (int lane = 0; lane < V; ++lane) to[lane] = Factor<Number>{};
-        put_row(weight_hr + from * at.H + j * V, there, at.H, at.units(j), to);
+        const Index first = j / max_vectors * max_vectors, column = (j - first) * V;
+        const Panel<Number> panel{panels + first * V * lines, int(smaller(max_vectors, at.J - first))};
+        panel.put(r, column, Vec<Real>{}, V);
+        if (there > 0) put_row(weight_hr + from * at.H + j * V, there, at.H, at.units(j), panel, r, column);
       }
     }
   }
 
-  // `count` columns of the factors of a row and, as far as they are `there`, the next ones.
-  static void put_row(const Real* row, Index there, Index row_size, Index count, Factor<Number>* to) {
-    for (Index column = 0; column < count; column += V) {
-      const int some = int(smaller(V, count - column));
-      const Vec<Real> second = there > 1 ? load(row + row_size + column, some) : Vec<Real>{};
-      store(reinterpret_cast<Real*>(to + column), Product<Number>::of_rows(load(row + column, some), second), some);
+  // The factors of a row's columns and, as far as they are `there`, the next ones', as those of a panel at k; `at`: of
+  // the first, and those beside the panel are left out.
+  static void put_row(const Real* row, Index there, Index row_size, Index columns, const Panel<Number>& panel, Index k,
+                      Index at) {
+    const Index end = smaller(columns, panel.vectors * V - at);
+    for (Index column = larger(0, -at), taken; column < end; column += taken) {
+      taken = smaller(panel.room(at + column), end - column);
+      const Vec<Real> second = there > 1 ? load(row + row_size + column, int(taken)) : Vec<Real>{};
+      const Vec<Real> factors = Product<Number>::of_rows(load(row + column, int(taken)), second);
+      panel.put(k, at + column, factors, int(taken));
     }
   }
 };

@@ -5,6 +5,9 @@
 #pragma once
 
 #include "layout.h"
+#if defined(FORETELL_MATRICES)
+#include "matrix_columns.h"
+#endif
 #include "tiles.h"
 #include "transpose.h"
 
@@ -22,7 +25,7 @@ struct Chunk {
   using Real = Wide<Number>;
   static constexpr int V = lanes<Real>;
 
-  Number *gates, *gates_x, *gates_h;  // of a; with layer norm, of W x and R h (else the same)
+  Number *gates, *gates_x, *gates_h;  // of a, [J][pairs][G][V]; with layer norm, of W x and R h (else the same)
   Number* h;                          // of h, [panels][pairs][vectors][V]
   Real* u;                            // of the normalised cell, [J][pairs][V]
   const Number **x, **seen, **outs;
@@ -33,7 +36,8 @@ struct Chunk {
   void take(Parts<Real>& parts, const Cell& cell, Index pairs) {
     const Layout<Number> at(cell);
     const auto take_numbers = [&](Index count) { return parts.template take_as<Number>(count); };
-    const Index gate_size = at.J * pairs * at.width;
+    const Index beyond = has_matrices ? max_rows - 1 : 0;  // rows that products read without need
+    const Index gate_size = (at.J * pairs + beyond) * at.wide;
     gates = take_numbers(gate_size);
     gates_x = cell.layer_norm ? take_numbers(gate_size) : gates;
     gates_h = cell.layer_norm ? take_numbers(gate_size) : gates;
@@ -73,41 +77,49 @@ class WeightGradients {
   }
 
   void take_own(Parts<Real>& parts) {
-    const Index pairs = at.whole(smaller(product_depth, chunk_pairs));
-    columns = parts.template take_as<Factor<Number>>(joins ? at.depth(pairs) * gathered_row : pairs * group_columns);
-    column_rows = parts.template take_as<const Factor<Number>*>(pairs);
-    panel = parts.template take_as<Factor<Number>>(joins ? at.depth(pairs) * max_vectors * V : 0);
-    ones = parts.template take_as<const Factor<Number>*>(pairs);
+    const Index pairs = smaller(product_depth, chunk_pairs);
+    ones = parts.template take_as<const Number*>(chunk_pairs);
+#if defined(FORETELL_MATRICES)
+    matrices.take(parts, pairs, at.I + at.recurrent + at.H, 4);
+#else
+    const Index depth = at.depth(pairs);
+    columns = parts.template take_as<Factor<Number>>(depth * (joins ? gathered_row : group_columns));
+    column_rows = parts.template take_as<const Factor<Number>*>(depth);
+    panel = parts.template take_as<Factor<Number>>(joins ? depth * max_vectors * V : 0);
+#endif
   }
 
   // This member's share of everything to 0; the members have to meet before the first `add`.
   void clear() {
     for (Index n = size * team.member / team.members; n < size * (team.member + 1) / team.members; ++n) input[n] = 0;
-    for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) column_rows[n] = columns + n * gathered_row;
-    for (Index n = 0; n < smaller(product_depth, chunk_pairs); ++n) ones[n] = &one;
+    for (Index n = 0; n < chunk_pairs; ++n) ones[n] = &one;
+#if !defined(FORETELL_MATRICES)
+    const Index depth = at.depth(smaller(product_depth, chunk_pairs));
+    for (Index n = 0; n < depth; ++n) column_rows[n] = columns + n * gathered_row;
+#endif
   }
 
   // Adds what the `count` pairs of a chunk give.
-  void add(const Chunk<Number>& now, const Computed<Number>& computed, Index count) const {
-    const Index gate_stride = chunk_pairs * at.width;
-    const bool both = cell.layer_norm && cell.gate_recurrence;  // the gates' own weights then see other gradients
-    if (wanted.weight_ih) {
-      add_products({now.x, 0, at.I, count, now.gates_x, gate_stride, at.J, at.blocks, 0, input, at.I});
-    }
-    if (wanted.weight_hh || wanted.weight_gate) {
-      const Index of_h = both ? at.seen_h : at.recurrent;
-      const Index lines = at.recurrent;
-      add_products({now.seen, 0, of_h, count, now.gates_h, gate_stride, at.J, at.blocks, 0, recurrent, lines});
-      if (both) {
-        add_products(
-            {now.seen, of_h, lines - of_h, count, now.gates, gate_stride, at.J, at.blocks, of_h, recurrent, lines});
-      }
+  void add(const Chunk<Number>& now, const Computed<Number>& computed, Index count) {
+    const auto of_gates = [&](const Number* rows) {
+      return Gradients{rows, chunk_pairs * at.wide, at.wide, at.J, at.blocks};
+    };
+    const Columns x{now.x, 0, wanted.weight_ih ? at.I : 0, input, at.I};
+    const Columns h{now.seen, 0, wanted.weight_hh ? at.R : 0, recurrent, at.recurrent};
+    const Columns before{now.seen, at.seen_h, wanted.weight_gate ? at.gates * at.H : 0, recurrent, at.recurrent};
+    const Columns of_bias{ones, 0, 1, bias, 1};
+    if (cell.layer_norm) {  // which gives each of them gradients of its own
+      add_products(of_gates(now.gates_x), count, x);
+      add_products(of_gates(now.gates_h), count, h);
+      add_products(of_gates(now.gates), count, before, of_bias);
+    } else {
+      add_products(of_gates(now.gates), count, x, h, before, of_bias);
     }
     if (cell.projection && wanted.weight_hr) {
-      for (Index panel = 0; panel < outputs; panel += max_vectors) {
-        const int vectors = int(smaller(max_vectors, outputs - panel));
-        const Number* gradient = now.h + panel * chunk_pairs * V;
-        add_products({now.outs, 0, at.H, count, gradient, 0, 1, vectors, 0, projection + panel * at.H * V, at.H});
+      for (Index j = 0; j < outputs; j += max_vectors) {
+        const int vectors = int(smaller(max_vectors, outputs - j));
+        const Gradients of_h{now.h + j * chunk_pairs * V, 0, vectors * V, 1, vectors};
+        add_products(of_h, count, Columns{now.outs, 0, at.H, projection + j * at.H * V, at.H});
       }
     }
     const Index end = at.J * (team.member + 1) / team.members;
@@ -146,45 +158,75 @@ class WeightGradients {
   }
 
  private:
-  // to[j][at_line + line][v] += sum over pairs of a[pair][column + line] b[j][pair][v]
-  struct Products {
-    const Number* const* a;
-    Index column, lines, count;
-    const Number* b;
-    Index b_stride, panels;
+  // Of sums over pairs: to[j][column + line][v] += rows[pair][column + line] gradient[j][pair][v], for some lines.
+  struct Columns {
+    const Number* const* rows;
+    Index column, lines;
+    Real* to;         // [panels][all_lines][vectors][V]
+    Index all_lines;
+  };
+  struct Gradients {
+    const Number* rows;
+    Index stride, row;  // from panel to panel, and from pair to pair
+    Index panels;
     int vectors;
-    Index at_line;
-    Real* to;
-    Index to_lines;
+
+    const Number* at(Index j, Index pair) const { return rows + j * stride + pair * row; }
   };
 
-  // This member's part: some of the panels where there are enough of them, else some of the lines.
-  void add_products(const Products& product) const {
-    const Index member = team.member, members = team.members;
-    const bool by_panels = product.panels >= 2 * members;
-    const Index lines = product.lines, panels_of = product.panels, width = product.vectors * V;
-    const Index first_line = by_panels ? 0 : lines * member / members;
-    const Index last_line = by_panels ? lines : lines * (member + 1) / members;
-    const Index first_panel = by_panels ? panels_of * member / members : 0;
-    const Index last_panel = by_panels ? panels_of * (member + 1) / members : panels_of;
-    const bool gathers =
-        joins || (last_panel - first_panel >= panels_for_gathering && lines * sizeof(Real) > near_rows);
-    for (Index begin = 0; begin < product.count; begin += product_depth) {
-      const Index count = smaller(product_depth, product.count - begin), depth = at.depth(count);
-      const Number* const* a = product.a + begin;
-      for (Index line = first_line; line < last_line; line += group_columns) {
-        const Cut cut(smaller(line + group_columns, last_line) - line);
-        if (gathers) gather(a, product.column + line, count, cut);
-        for (Index j = first_panel; j < last_panel; ++j) {
-          const Factor<Number>* gradient = factors_of(product.b + j * product.b_stride + begin * width, count, width);
-          Real* to = product.to + (j * product.to_lines + product.at_line + line) * width;
-          Index done = 0;
-          for (int part = 0; part < cut.tiles; done += cut.rows(part++)) {
-            const auto tile = column_tile_for<Number>(cut.rows(part), product.vectors);
-            const Index gathered = joins ? done : part * max_rows * depth;
-            if (gathers) tile(column_rows, gathered, depth, gradient, to + done * width, width);
-            else if constexpr (!joins) tile(a, product.column + line + done, depth, gradient, to + done * width, width);
-          }
+  // This member's part of the products with some gradients: some of the panels where there are enough of them, else
+  // some of the lines.
+  template <class... All>
+  void add_products(const Gradients& gradients, Index count, const All&... columns) {
+    const Index member = team.member, members = team.members, all = gradients.panels;
+    const bool by_panels = all >= 2 * members;
+    const Span panels = by_panels ? Span{all * member / members, all * (member + 1) / members} : Span{0, all};
+    const auto part_of = [&](Columns part) {
+      if (by_panels) return part;
+      const Index first = part.lines * member / members;
+      part.lines = part.lines * (member + 1) / members - first;
+      part.column += first;
+      return part;
+    };
+    for (Index begin = 0; begin < count; begin += product_depth) {
+      add_pairs({begin, smaller(begin + product_depth, count)}, gradients, panels, part_of(columns)...);
+    }
+  }
+
+#if defined(FORETELL_MATRICES)
+  template <class... All>
+  void add_pairs(const Span& pairs, const Gradients& gradients, const Span& panels, const All&... columns) {
+    matrices.begin(pairs.count());
+    (matrices.turn(columns.rows + pairs.from, columns.column, columns.lines), ...);
+    for (Index j = panels.from; j < panels.to; ++j) {
+      matrices.set_panel(gradients.at(j, pairs.from), gradients.row, gradients.vectors);
+      const Index width = gradients.vectors * V;
+      (matrices.add(columns.to + (j * columns.all_lines + columns.column) * width, columns.lines), ...);
+    }
+  }
+#else
+  template <class... All>
+  void add_pairs(const Span& pairs, const Gradients& gradients, const Span& panels, const All&... columns) {
+    (add_columns(pairs, gradients, panels, columns), ...);
+  }
+
+  void add_columns(const Span& pairs, const Gradients& gradients, const Span& panels, const Columns& part) const {
+    const Index count = pairs.count(), depth = at.depth(count), width = gradients.vectors * V;
+    const Index last_line = part.column + part.lines;
+    const bool gathers = joins || (panels.count() >= panels_for_gathering && part.lines * sizeof(Real) > near_rows);
+    const Number* const* a = part.rows + pairs.from;
+    for (Index line = part.column; line < last_line; line += group_columns) {
+      const Cut cut(smaller(line + group_columns, last_line) - line);
+      if (gathers) gather(a, line, count, cut);
+      for (Index j = panels.from; j < panels.to; ++j) {
+        const Factor<Number>* gradient = factors_of(gradients.at(j, pairs.from), count, width);
+        Real* to = part.to + (j * part.all_lines + line) * width;
+        Index done = 0;
+        for (int n = 0; n < cut.tiles; done += cut.rows(n++)) {
+          const auto tile = column_tile_for<Number>(cut.rows(n), gradients.vectors);
+          const Index gathered = joins ? done : n * max_rows * depth;
+          if (gathers) tile(column_rows, gathered, depth, gradient, to + done * width, width);
+          else if constexpr (!joins) tile(a, line + done, depth, gradient, to + done * width, width);
         }
       }
     }
@@ -219,23 +261,19 @@ class WeightGradients {
     }
     return factors(rows);
   }
+#endif
 
   // The gradients of what is added or multiplied unit by unit: sums over the pairs of a chunk, in order.
   void add_sums(const Chunk<Number>& now, const Computed<Number>& computed, Index j, Index count) const {
-    const Number* gradient = now.gates + j * chunk_pairs * at.width;
+    const Number* gradient = now.gates + j * chunk_pairs * at.wide;
     const auto add = [&](Real* to, const auto& term) {
       Vec<Real> total = load(to);
       for (Index n = 0; n < count; ++n) total = term(n, total);
       store(to, total);
     };
-    for (Index begin = 0; begin < count; begin += product_depth) {  // as a product: all at once, not in turn
-      const Index some = smaller(product_depth, count - begin);
-      const Factor<Number>* by = factors_of(gradient + begin * at.width, some, at.width);
-      column_tile_for<Number>(1, at.blocks)(ones, 0, at.depth(some), by, bias + j * at.width, 0);
-    }
     for (int v = 0; v < at.blocks && cell.layer_norm; ++v) {
       const Index w = j * at.width + v * V;
-      const auto d = [&](Index n) { return load(gradient + n * at.width + v * V); };
+      const auto d = [&](Index n) { return load(gradient + n * at.wide + v * V); };
       const auto times = [&](const Real* normed) {
         const Real* of_block = normed + j * computed.pairs * at.width + v * V;
         return [d, of_block, number = now.number, width = at.width](Index n, Vec<Real> total) {
@@ -260,7 +298,7 @@ class WeightGradients {
       if (at.gate[part] < 0) continue;
       add(to, [&](Index n, Vec<Real> total) {
         const Vec<Real> c = part == 3 ? load(cells + now.number[n] * V) : load(now.c_before[n] + j * now.c_stride[n]);
-        return fma(load(gradient + n * at.width + at.block[part] * V), c, total);
+        return fma(load(gradient + n * at.wide + at.block[part] * V), c, total);
       });
     }
   }
@@ -280,9 +318,6 @@ class WeightGradients {
     }
   }
 
-  static constexpr bool joins = together<Number> > 1;  // factors of two pairs (step, row), which are made here
-  static constexpr Index gathered_row = joins ? group_columns + V : max_rows;  // not a large power of two
-
   const Cell& cell;
   const Layout<Number> at;
   const Parameters<Real>& wanted;
@@ -291,10 +326,17 @@ class WeightGradients {
   // The sums, as the packed weights lie, the first of them in front; the projection's as [panels][H][vectors][V].
   Real *input, *recurrent, *bias, *norm_ih, *norm_hh, *peephole, *norm_c, *bias_c, *projection;
   Index size = 0;
+  const Number** ones;  // the input of the biases
+  const Number one = number_one<Number>();
+#if defined(FORETELL_MATRICES)
+  MatrixColumns matrices;
+#else
+  static constexpr bool joins = together<Number> > 1;  // factors of two pairs (step, row), which are made here
+  static constexpr Index gathered_row = joins ? group_columns + V : max_rows;  // not a large power of two
+
   Factor<Number> *columns, *panel;
   const Factor<Number>** column_rows;
-  const Factor<Number>** ones;  // the input of the biases
-  const Factor<Number> one = Product<Number>::one();
+#endif
 };
 
 }  // namespace foretell::FORETELL_VARIANT

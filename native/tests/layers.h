@@ -309,8 +309,7 @@ template <class Number>
 std::vector<Crew> crews_for(const reference::Problem& p) {
   std::vector<Crew> crews{{1, Split::rows}};
   const Index lanes = foretell::kernels<Number>().lanes;
-  const bool is_odd = sizeof(Number) == 2 && p.cell.outputs % 2;
-  const bool sees_more = p.cell.gate_recurrence || !p.hidden_mask.empty() || is_odd;
+  const bool sees_more = p.cell.gate_recurrence || !p.hidden_mask.empty();
   const bool whole_rows = p.cell.layer_norm || p.cell.projection || sees_more;
   for (int members : {2, 3}) {
     if (members <= p.batch) crews.push_back({members, Split::rows});

@@ -119,7 +119,7 @@ def test_autocast_multiplies_bfloat16_where_that_is_fast(layer, x):
     assert torch.equal(found, rounded(x.bfloat16())[0])
 
 
-@pytest.mark.parametrize("variant", ["avx512_bf16", "avx512", "avx2", "neon", "baseline"])
+@pytest.mark.parametrize("variant", ["amx", "avx512_bf16", "avx512", "avx2", "neon", "baseline"])
 def test_every_instruction_set_agrees_with_the_definition(variant):
     if variant not in native.variants():
         pytest.skip(f"this machine does not run {variant}")

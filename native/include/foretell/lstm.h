@@ -162,6 +162,7 @@ struct Kernels {
   using Real = Wide<Number>;
 
   Index lanes, tile_rows;  // numbers in a vector; rows of a tile at most
+  double tile_cycles;      // of a tile times four vectors for each factor, if they do not depend on its rows; else 0
   Index (*packed_size)(const Cell&);  // of the weights, ready for forward
   void (*pack)(const Cell&, const Parameters<const Real>&, Real* packed, const Team&);
   Index (*saved_size)(const Forward<Number>&);
