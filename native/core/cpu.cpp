@@ -10,7 +10,8 @@
 #if __has_include(<unistd.h>)
 #include <unistd.h>
 #endif
-#if defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
 #include <sys/syscall.h>
 #endif
 
@@ -52,9 +53,13 @@ bool has_matrices() {
 #if defined(FORETELL_EMULATE_MATRICES)
   return true;
 #elif defined(__linux__)
-  constexpr int request_permission = 0x1023, tile_data = 18;  // of arch_prctl
-  static const bool granted = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
-                              syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  static const bool granted = [] {
+    constexpr unsigned bfloat16 = 1u << 22, tiles = 1u << 24;   // of cpuid's leaf 7; not all compilers name them
+    constexpr int request_permission = 0x1023, tile_data = 18;  // of arch_prctl
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && edx & bfloat16 && edx & tiles &&
+           syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  }();
   return granted;
 #else
   return false;
