@@ -36,7 +36,7 @@ class ForwardRun : Cells<Number> {
     zeros = own.take(max_vectors * V);
     rows = own.template take_as<RowAt<Number>>(share.most);
     inputs.take(own, chunk * share.most, at.I);
-    seen.take(own, share.most, at.recurrent);
+    seen.take(own, share.most, at.recurrent, at.seen_depth * together<Number>);
     if (cell.projection) outs.take(own, share.most, at.H);
     numbers = own.template take_as<Index>(chunk * share.most);
     size = {shared.taken(), own.taken()};
@@ -145,9 +145,11 @@ class ForwardRun : Cells<Number> {
     const Index count = share.rows(pairs.alive(t));
     for (Index n = 0; n < count; ++n) rows[n] = Base::row_at(t, n, number_of(t, n));
     for (Index n = count; n < share.count; ++n) clear(t, share.row(n));
+    const bool parts = has_matrices && cell.gate_recurrence;  // each of which begins a matrix of its own
     for (Index n = 0; n < count; ++n) {
       if (computed.seen) see(rows[n]);
-      seen.set(n, rows[n].seen, at.recurrent);
+      seen.set(n, rows[n].seen, parts ? at.R : at.recurrent);
+      if (parts) seen.set_part(n, at.whole(at.R), rows[n].seen + at.seen_h, at.gates * at.H);
     }
     // Few rows: two blocks at once, lest each sum wait for the one before.
     const bool are_few = !has_matrices && count <= few_rows;
@@ -235,7 +237,7 @@ class ForwardRun : Cells<Number> {
       to[r] = normed(target, j, rows[n + r].number);
       from[r] = cell.layer_norm ? zeros : to[r];
     }
-    const Index depth = at.depth(at.recurrent), panel = depth * at.width, block = computed.pairs * at.width;
+    const Index depth = at.seen_depth, panel = depth * at.width, block = computed.pairs * at.width;
     const Factor<Number>* weight = weights.recurrent + j * panel;
     // Each tile fetches a part of the panel that comes next; more than that would drive out what is in use.
     const Factor<Number>* next = weights.recurrent + ahead * panel + smaller(number, at.blocks - 1) * depth * V;

@@ -50,7 +50,8 @@ struct Layout {
   Index width, deep;      // of a unit block's rows: G * V numbers, so many factors
   Index wide;             // and so many numbers, as products read them
   Index seen_h;           // where in what a step sees of the one before the gates begin, behind h in whole factors,
-  Index recurrent;        // and numbers of it, with or without gates
+  Index recurrent;        // and numbers of it, with or without gates; on every CPU the same, for forward saves them
+  Index seen_depth;       // factors of it as products read them
 
   explicit Layout(const Cell& cell) : I(cell.inputs), H(cell.hidden), R(cell.outputs), J(ceil_div(H, V)) {
     tail = int(H - (J - 1) * V);
@@ -62,8 +63,9 @@ struct Layout {
     width = blocks * V;
     deep = depth(width);
     wide = whole(width);
-    seen_h = whole(R);
+    seen_h = ceil_div(R, together<Number>) * together<Number>;
     recurrent = cell.gate_recurrence ? seen_h + gates * H : R;
+    seen_depth = depth(R) + (cell.gate_recurrence ? depth(gates * H) : 0);
   }
   // The factors of so many numbers as products read them, and the numbers of these.
   static Index depth(Index numbers) {
@@ -102,7 +104,7 @@ struct Packed {
     Parts<const Real> parts(buffer);
     const auto take_factors = [&](Index count) { return parts.template take_as<const Factor<Number>>(count); };
     input = take_factors(at.J * at.depth(at.I) * at.width);
-    recurrent = take_factors(at.J * at.depth(at.recurrent) * at.width);
+    recurrent = take_factors(at.J * at.seen_depth * at.width);
     bias = parts.take(at.J * at.width);
     norm_ih = parts.take(cell.layer_norm ? at.J * at.width : 0);
     norm_hh = parts.take(cell.layer_norm ? at.J * at.width : 0);

@@ -12,10 +12,11 @@ namespace foretell::FORETELL_VARIANT {
 template <class Number>
 class Left {
  public:
-  // Room for so many rows of so many numbers.
-  void take(Parts<Wide<Number>>& parts, Index rows, Index numbers) {
+  // Room for so many rows of so many numbers, which take up so many as products read them.
+  void take(Parts<Wide<Number>>& parts, Index rows, Index numbers) { take(parts, rows, numbers, At::whole(numbers)); }
+  void take(Parts<Wide<Number>>& parts, Index rows, Index numbers, Index whole) {
     copies_ = has_matrices || numbers % together<Number>;
-    row_ = Layout<Number>::whole(numbers);
+    row_ = whole;
     // An odd number of lines: a matrix's rows, else a large power of two apart, would share a few sets of the caches.
     if (has_matrices) row_ = (row_ / per_line | 1) * per_line;
     memory_ = parts.template take_as<Number>(copies_ ? (rows + beyond) * row_ : 0);
@@ -33,7 +34,7 @@ class Left {
   void set_part(Index n, Index k, const Number* from, Index count) {
     Number* to = memory_ + n * row_ + k;
     copy(from, count, to);
-    for (Index rest = count; rest < Layout<Number>::whole(count); ++rest) to[rest] = Number{};
+    for (Index rest = count; rest < At::whole(count); ++rest) to[rest] = Number{};
   }
 
   // sums.to[r] = sums.from[r] + the product of row n + r, from factor k on, with a panel of so many factors; meanwhile
@@ -54,6 +55,7 @@ class Left {
   }
 
  private:
+  using At = Layout<Number>;
   static constexpr Index per_line = cache_line / sizeof(Number);
   static constexpr Index beyond = has_matrices ? max_rows - 1 : 0;  // rows that are read without need
 

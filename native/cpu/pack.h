@@ -28,7 +28,8 @@ void turn_rows(const Wide<Number>* rows, Index row, int lines, Index count, cons
 }
 
 // Panels [J][K][G][V] of the blocks that are this member's, from rows [GH,K] `from`; `at_k` is where they begin in K,
-// and `all_k` how much the panels hold.  `only_gates`: the rows are those of the n gates, and g's part is 0.
+// and `all_k` how much the panels hold, in factors.  `only_gates`: the rows are those of the n gates, and g's part is
+// 0.
 template <class Number>
 void pack_panels(const Layout<Number>& at, const Wide<Number>* from, Index k_count, Index at_k, Index all_k,
                  bool only_gates, Factor<Number>* to, const Share& share) {
@@ -37,9 +38,9 @@ void pack_panels(const Layout<Number>& at, const Wide<Number>* from, Index k_cou
     for (int part = 0; part < 4; ++part) {
       if (at.block[part] < 0) continue;
       const int block = only_gates ? at.gate[part] : at.block[part];
-      const Panel<Number> panel{to + j * at.depth(all_k) * at.width, at.blocks};
+      const Panel<Number> panel{to + j * all_k * at.width, at.blocks};
       const Wide<Number>* rows = block < 0 ? from : from + (block * at.H + j * V) * k_count;
-      turn_rows<Number>(rows, k_count, block < 0 ? 0 : at.units(j), k_count, panel, at.depth(at_k), at.block[part]);
+      turn_rows<Number>(rows, k_count, block < 0 ? 0 : at.units(j), k_count, panel, at_k, at.block[part]);
     }
   }
 }
@@ -76,10 +77,11 @@ void pack_weights(const Cell& cell, const Parameters<const Wide<Number>>& from, 
   const Packed<Number> to(cell, buffer);
   const auto writable = []<class T>(const T* part) { return const_cast<T*>(part); };
   const Share share(Team{team.member, team.members, team.barrier, Split::units}, at.J, 0, true);
-  pack_panels(at, from.weight_ih, at.I, 0, at.I, false, writable(to.input), share);
-  pack_panels(at, from.weight_hh, at.R, 0, at.recurrent, false, writable(to.recurrent), share);
+  pack_panels(at, from.weight_ih, at.I, 0, at.depth(at.I), false, writable(to.input), share);
+  pack_panels(at, from.weight_hh, at.R, 0, at.seen_depth, false, writable(to.recurrent), share);
   if (cell.gate_recurrence) {
-    pack_panels(at, from.weight_gate, at.gates * at.H, at.seen_h, at.recurrent, true, writable(to.recurrent), share);
+    const Index width = at.gates * at.H;
+    pack_panels(at, from.weight_gate, width, at.depth(at.R), at.seen_depth, true, writable(to.recurrent), share);
   }
   pack_vector(at, from.bias_ih, from.bias_hh, false, writable(to.bias), share);
   if (cell.peepholes) pack_vector(at, from.peephole, nullptr, true, writable(to.peephole), share);

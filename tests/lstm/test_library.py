@@ -116,19 +116,22 @@ def test_without_a_backward_pass_nothing_is_saved(make, onlooker):
 
 ROOM = """
 import itertools, torch
+from foretell import native
 from foretell.lstm import LSTM, kernels
 from foretell.lstm.request import Request
-for width, hidden, kind, odd in itertools.product((1, 5), (1, 15, 17, 33), (torch.float32, torch.float64), (0, 1)):
-    layer = LSTM(width, hidden, dtype=kind, layer_norm=bool(odd), zoneout=odd * 0.3, gate_recurrence=bool(odd))
+kinds = [torch.float32, torch.float64] + [torch.bfloat16] * native.multiplies_bfloat16()
+for kind, width, hidden, odd in itertools.product(kinds, (1, 5), (1, 15, 17, 33), (0, 1, 2)):
+    settings = [{}, {"layer_norm": True, "zoneout": 0.3}, {"input_gate": False, "forget_gate": False}][odd]
+    layer = LSTM(width, hidden, dtype=kind, gate_recurrence=odd > 0, **settings)
     for time, batch in ((1, 1), (7, 9), (13, 5)):
         x = torch.zeros(time, batch, width, dtype=kind)
         weights = tuple(layer._weights(n) for n in range(1))
         state = layer._start(batch, x)
-        request = Request(x=x, state=state, weights=weights, locked=(None,), options=layer.options)
+        request = kernels.dense(Request(x=x, state=state, weights=weights, locked=(None,), options=layer.options))
         room = kernels.room_of_pairs(request)
         saved = kernels.allocate_saved(request, kernels.begin(request))
         assert kernels.allocate_room(request, room).numel() >= saved.numel()
-        print(room)
+        print(kind, room)
 """
 
 
@@ -147,9 +150,12 @@ def test_room_is_enough_and_the_same_on_every_instruction_set():
         )
         for variant in native.variants()
     ]
-    sizes = {run.communicate()[0] for run in runs}
+    sizes = [run.communicate()[0] for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs)
-    assert len(sizes) == 1
+    longest = max(sizes, key=len).splitlines()
+    without = [line for line in longest if "bfloat16" not in line]  # which some instruction sets do not multiply
+    assert without
+    assert all(size.splitlines() in (longest, without) for size in sizes)
 
 
 def test_bad_lengths_are_refused_where_only_the_operator_can_see_them(make):

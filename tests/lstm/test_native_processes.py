@@ -119,6 +119,15 @@ def test_autocast_multiplies_bfloat16_where_that_is_fast(layer, x):
     assert torch.equal(found, rounded(x.bfloat16())[0])
 
 
+def test_products_of_torch_and_of_the_kernels_in_bfloat16_leave_each_other_alone(make):
+    """Both may use the same unit for matrices, which each sets up in its own way."""
+    layer, x, square = make(40, 70).bfloat16(), torch.randn(5, 20, 40).bfloat16(), torch.randn(200, 200).bfloat16()
+    product, (y, _) = square @ square, layer(x)
+    for _ in range(3):
+        assert torch.equal(square @ square, product)
+        assert torch.equal(layer(x)[0], y)
+
+
 @pytest.mark.parametrize("variant", ["amx", "avx512_bf16", "avx512", "avx2", "neon", "baseline"])
 def test_every_instruction_set_agrees_with_the_definition(variant):
     if variant not in native.variants():
