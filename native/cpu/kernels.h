@@ -25,7 +25,7 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
   return {
       lanes<Real>,
       max_rows,
-      has_matrices ? 4.0 : 0.0,
+      has_matrices ? 4.0 : 0.0,  // 16 a vector of weights for 16 factors
       [](const Cell& cell) { return Packed<Number>(cell, nullptr).size; },
       pack_weights<Number>,
       [](const Forward<Number>& layer) {
