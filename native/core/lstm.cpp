@@ -28,6 +28,7 @@ extern const Kernels<BFloat16> bfloat16_kernels;
 }
 namespace amx {
 extern const Kernels<BFloat16> bfloat16_kernels;
+extern const BackwardPass<float> float_backward;
 }
 #elif defined(__aarch64__)
 FORETELL_DECLARE(neon)
@@ -41,9 +42,34 @@ struct AllKernels {
   const Kernels<BFloat16>* of_bfloat16 = nullptr;
 };
 
+#if defined(__x86_64__)
+// The backward pass of floats beside a unit for matrices.  With few rows most of a matrix is idle, and with few units
+// more goes into its pieces than into its products (lab/README.md, 101).
+const BackwardPass<float>& pass_beside_matrices(const Backward<float>& layer) {
+  constexpr Index least_rows = 16, least_units = 128;
+  const bool pays = layer.forward.rows.batch >= least_rows && layer.forward.cell.hidden >= least_units;
+  return pays ? amx::float_backward : avx512::float_kernels.backward;
+}
+
+// AVX-512's but for that: forward gives the same bits for every batch.
+const Kernels<float>& kernels_beside_matrices() {
+  static const Kernels<float> found = [] {
+    Kernels<float> all = avx512::float_kernels;
+    all.backward.scratch = [](const Backward<float>& layer, const Team& team) {
+      return pass_beside_matrices(layer).scratch(layer, team);
+    };
+    all.backward.run = [](const Backward<float>& layer, Scratch<float> scratch, const Team& team) {
+      pass_beside_matrices(layer).run(layer, scratch, team);
+    };
+    return all;
+  }();
+  return found;
+}
+#endif
+
 AllKernels find_kernels(std::string_view variant) {
 #if defined(__x86_64__)
-  if (variant == "amx") return {&avx512::float_kernels, &avx512::double_kernels, &amx::bfloat16_kernels};
+  if (variant == "amx") return {&kernels_beside_matrices(), &avx512::double_kernels, &amx::bfloat16_kernels};
   if (variant == "avx512_bf16") {
     return {&avx512::float_kernels, &avx512::double_kernels, &avx512_bf16::bfloat16_kernels};
   }
@@ -113,7 +139,7 @@ void measure(const Forward<Number>& layer, const Team& team, Division<Wide<Numbe
 
 template <class Number>
 void measure(const Backward<Number>& layer, const Team& team, Division<Wide<Number>>& parts) {
-  parts.fit(0, kernels<Number>().backward_scratch(layer, team));
+  parts.fit(0, kernels<Number>().backward.scratch(layer, team));
 }
 
 template <class Number>
@@ -126,7 +152,7 @@ void run_as_member(const Forward<Number>& layer, Wide<Number>* packed, Scratch<W
 
 template <class Number>
 void run_as_member(const Backward<Number>& layer, Wide<Number>*, Scratch<Wide<Number>> scratch, const Team& team) {
-  kernels<Number>().backward(layer, scratch, team);
+  kernels<Number>().backward.run(layer, scratch, team);
 }
 
 // No if the system does not grant the threads of the plan; then nothing is done.

@@ -69,13 +69,13 @@ struct Power {
 };
 
 template <class Real>
-inline Vec<Real> sigmoid(Vec<Real> a) {
+[[gnu::always_inline]] inline Vec<Real> sigmoid(Vec<Real> a) {
   const Power<Real, true> power(a);
   return reciprocal(fma(power.scale, power.p, power.scale) + 1);
 }
 
 template <class Real>
-inline Vec<Real> tanh(Vec<Real> a) {
+[[gnu::always_inline]] inline Vec<Real> tanh(Vec<Real> a) {
   // Beyond 44 tanh is 1 even in double precision, and the exponential's clamp would come too late for squares.
   const Power<Real> power(a + a);
   const Vec<Real> e = fma(power.scale, power.p, power.scale - 1);

@@ -44,7 +44,7 @@ class BackwardRun : CellGradients<Number> {
     zeros = own.take(max_vectors * V);
     rows = own.template take_as<RowAt<Number>>(share.most);
     if (cell.projection) projected.take(own, share.most, at.R);
-    if (has_matrices) gates.take(own, share.most, at.J * at.wide);
+    if (has_matrices) gates.take(own, share.most, at.J * at.deep * together<Number>);
     tile = own.take((at.J > deep_blocks ? chunk_pairs : max_rows) * max_vectors * V);
     weights.take_own(own);
     size = {shared.taken(), own.taken()};
@@ -186,8 +186,8 @@ class BackwardRun : CellGradients<Number> {
         const int there = int(smaller(V, at.R - j * V));
         const Vec<Real> value = Base::template unzone_h<false>(row, j, dh + where, there);
         store(dprojected + where, value);
-        const Index first = j / max_vectors * max_vectors, vectors = smaller(max_vectors, outputs - first);
-        store(now->h + (first * chunk_pairs + row.place * vectors + (j - first)) * V, value);
+        const Index v = j % max_vectors, vectors = smaller(max_vectors, outputs - (j - v));
+        Product<Number>::store_vector(now->h_at(j, chunk_pairs) + row.place * now->row_of(vectors), v, value);
       }
       projected.set(n, dprojected + row.local * outputs * V, at.R);
     }
@@ -223,11 +223,13 @@ class BackwardRun : CellGradients<Number> {
     const Factor<Number>* weights;
   };
 
-  void multiply_back(Index count, Number* gradient, Real* target, Index width, bool adds, bool turned) {
+  void multiply_back(Index count, Factor<Number>* gradient, Real* target, Index width, bool adds, bool turned) {
     const Index to_block = team.split == Split::rows ? ceil_div(width, V) : share.last_block;
-    for (Index n = 0; has_matrices && n < count; ++n) {  // the rows of a matrix have to lie evenly apart
-      for (Index j = 0; j < at.J; ++j) gates.set_part(n, j * at.wide, placed(gradient, j, rows[n]), at.wide);
+#if defined(FORETELL_MATRICES)
+    for (Index n = 0; n < count; ++n) {  // the rows of a matrix have to lie evenly apart
+      for (Index j = 0; j < at.J; ++j) gates.set_part(n, j * at.deep, placed(gradient, j, rows[n]), at.deep);
     }
+#endif
     const Real* from[max_rows];
     Real* to[max_rows];
     const Cut cut(count);
@@ -267,7 +269,7 @@ class BackwardRun : CellGradients<Number> {
                        {from, to}, next);
 #else
         const Factor<Number>* a[max_rows];
-        for (int r = 0; r < cut.rows(part); ++r) a[r] = factors(placed(gradient, piece.s, rows[n + r]));
+        for (int r = 0; r < cut.rows(part); ++r) a[r] = placed(gradient, piece.s, rows[n + r]);
         row_tile_for<Number>(cut.rows(part), piece.vectors, at_once == 2 ? Taken::chained : Taken::one)(
             a, piece.blocks, at.deep, chunk_pairs * at.deep, piece.weights, panels, {from, to}, next);
 #endif
@@ -342,7 +344,7 @@ class BackwardRun : CellGradients<Number> {
     for (Index j = 0; j < inputs; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, inputs - j));
       // Sums of another type have to be turned into dx, and what lies beyond its end must not be written.
-      const bool is_whole = together<Number> == 1 && (j + vectors) * V <= before_data();
+      const bool is_whole = sizeof(Number) == sizeof(Real) && (j + vectors) * V <= before_data();
       for (Index s = 0; s < at.J; s += deep_blocks) {
         const Index blocks_deep = smaller(deep_blocks, at.J - s);
         const Factor<Number>* panel = input_t + j * V * depth + s * at.deep * vectors * V;
@@ -351,13 +353,13 @@ class BackwardRun : CellGradients<Number> {
           Real* sums = tile + (at.J > deep_blocks ? n - begin : 0) * max_vectors * V;  // needed again only if deep
           for (int r = 0; r < cut.rows(part); ++r) {
             to[r] = sums + r * max_vectors * V;
-            if constexpr (together<Number> == 1) {
+            if constexpr (sizeof(Number) == sizeof(Real)) {
               if (is_whole) to[r] = now->dx[n + r] + j * V;
             }
             from[r] = s > 0 ? to[r] : zeros;
           }
           const Factor<Number>* next = panel + (vectors + smaller(part, vectors - 1)) * V * blocks_deep * at.deep;
-          const Number* first = now->gates_x + (s * chunk_pairs + n) * at.wide;
+          const Factor<Number>* first = now->gates_x + (s * chunk_pairs + n) * at.deep;
           multiply_pairs(first, cut.rows(part), blocks_deep, panel, vectors, {from, to}, next);
           if (is_whole || s + blocks_deep < at.J) continue;
           for (int r = 0; r < cut.rows(part); ++r) give_inputs(to[r], j, vectors, now->dx[n + r]);
@@ -373,15 +375,15 @@ class BackwardRun : CellGradients<Number> {
   Index before_data() const { return data ? b.data_begin : at.I; }
 
   // The product of pairs that follow each other, over so many blocks of their gates.
-  void multiply_pairs(const Number* first, int count, Index blocks, const Factor<Number>* panel, int vectors,
+  void multiply_pairs(const Factor<Number>* first, int count, Index blocks, const Factor<Number>* panel, int vectors,
                       const Sums<Real>& sums, [[maybe_unused]] const Factor<Number>* next) const {
 #if defined(FORETELL_MATRICES)
-    const Index row_bytes = at.wide * sizeof(Number), units = at.deep / matrix_rows;
+    const Index row_bytes = at.deep * sizeof(Factor<Number>), units = at.deep / matrix_rows;
     const MatrixRows a{reinterpret_cast<const char*>(first), row_bytes, units, chunk_pairs * row_bytes};
-    row_product(a, count, blocks * units, panel, vectors, sums);
+    row_product<Number>(a, count, blocks * units, panel, vectors, sums);
 #else
     const Factor<Number>* a[max_rows];
-    for (int r = 0; r < count; ++r) a[r] = factors(first + r * at.wide);
+    for (int r = 0; r < count; ++r) a[r] = first + r * at.deep;
     row_tile_for<Number>(count, vectors)(a, blocks, at.deep, chunk_pairs * at.deep, panel, one_panel, sums, next);
 #endif
   }

@@ -16,6 +16,7 @@ class CellGradients : protected Run<Number> {
  protected:
   using Base = Run<Number>;
   using Real = Wide<Number>;
+  using P = Product<Number>;
   using Base::at, Base::cell, Base::computed, Base::f, Base::share, Base::V, Base::zoneout;
 
   CellGradients(const Backward<Number>& b, const Team& team)
@@ -51,9 +52,9 @@ class CellGradients : protected Run<Number> {
   // those that rows hand on.  It is held in variables of its own: a store may change members for all that the compiler
   // knows, and the less it reads again, the more rows fit the window in which a core looks ahead.
   struct Block {
-    Index j, width, wide;
+    Index j, width, deep;
     const Real *gates, *fresh;
-    Number* to;
+    Factor<Number>* to;
     Real *dh, *dc;
     const Real* dout;      // null without projection
     Index dh_row, dc_row;  // from row to row; the latter of dout too
@@ -64,10 +65,10 @@ class CellGradients : protected Run<Number> {
     const Real* fresh = !PLAIN && computed.fresh ? computed.fresh : computed.cells;
     return {.j = j,
             .width = width,
-            .wide = PLAIN ? width : at.wide,
+            .deep = PLAIN ? at.depth(width) : at.deep,
             .gates = computed.gates + j * computed.pairs * width,
             .fresh = fresh + j * computed.pairs * V,
-            .to = now->gates + j * chunk_pairs * (PLAIN ? width : at.wide),
+            .to = now->gates + j * chunk_pairs * (PLAIN ? at.depth(width) : at.deep),
             .dh = dh + j * V,
             .dc = dc + j * V,
             .dout = cell.projection ? dout + j * V : nullptr,
@@ -82,8 +83,8 @@ class CellGradients : protected Run<Number> {
     return unzone_h<PLAIN>(row, block.j, block.dh + row.local * block.dh_row, units);
   }
 
-  Number* placed(Number* buffer, Index j, const RowAt<Number>& row) const {
-    return buffer + (j * chunk_pairs + row.place) * at.wide;
+  Factor<Number>* placed(Factor<Number>* buffer, Index j, const RowAt<Number>& row) const {
+    return buffer + (j * chunk_pairs + row.place) * at.deep;
   }
 
   // Brings into L1 what `differentiate_cell` will read of a row: forward saved it long ago, and it has gone to L3.
@@ -146,12 +147,12 @@ class CellGradients : protected Run<Number> {
     dc_before = fma(dfresh, fg, dc_before);
     if (p) dc_before = fma(load(p), di, fma(load(p + V), df, dc_before));
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
-    Number* to = block.to + row.place * block.wide;
+    Factor<Number>* to = block.to + row.place * block.deep;
     // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
     for (int part = 0; part < 4; ++part) {
-      if (slot(part) >= 0) store(to + slot(part) * V, only(gradients[part], units));
+      if (slot(part) >= 0) P::store_vector(to, slot(part), only(gradients[part], units));
     }
-    if (block.wide > block.width) store(to + block.width, zero);
+    if (!PLAIN) fill_up(to);
     store(cell_gradient, only(dc_before, units));
   }
 
@@ -209,13 +210,13 @@ class CellGradients : protected Run<Number> {
       const Vec<Real> du = only(dout * o * slope, at.units(j));
       store(now->u + (j * chunk_pairs + row.place) * V, du);
       sums.add(du * gain, normed);
-      if (at.block[3] >= 0) store(placed(now->gates, j, row) + at.block[3] * V, dout * u);  // of o, for below
+      if (at.block[3] >= 0) P::store_vector(placed(now->gates, j, row), at.block[3], dout * u);  // of o, for below
     }
     const NormMeans of_c(sums, at.H, computed.spread_c[row.number]);
     for (Index j = 0; j < at.J; ++j) {
       const Vec<Real> gain = load(f.weights.norm_c + j * V, at.units(j));
       const Vec<Real> du = load(now->u + (j * chunk_pairs + row.place) * V) * gain;
-      const Vec<Real> d_o = at.block[3] < 0 ? one : load(placed(now->gates, j, row) + at.block[3] * V);
+      const Vec<Real> d_o = at.block[3] < 0 ? one : P::load_vector(placed(now->gates, j, row), at.block[3]);
       differentiate_gates<false>(row, block_at<false>(j), at.units(j), d_o, of_c.unnormed(du, normed_c(row, j)));
     }
     unnormalise_gates(row);
@@ -247,15 +248,15 @@ class CellGradients : protected Run<Number> {
 
   // Before the two norms whose sum a row's gates are; with variables of its own, as `Block`.
   void unnormalise_gates(const RowAt<Number>& row) const {
-    const Index H = at.H, stride = chunk_pairs * at.wide, normed_stride = computed.pairs * at.width;
+    const Index H = at.H, stride = chunk_pairs * at.deep, normed_stride = computed.pairs * at.width;
     const int vectors = at.blocks;
-    const Number* d = placed(now->gates, 0, row);
+    const Factor<Number>* d = placed(now->gates, 0, row);
     const Real *x = computed.normed_x + row.number * at.width, *h = computed.normed_h + row.number * at.width;
     const Real *x_gain = f.weights.norm_ih, *h_gain = f.weights.norm_hh;
     NormSums x_sums, h_sums;
     at.for_blocks([&](Index j, auto units) {
       for (int v = 0; v < vectors; ++v) {
-        const Vec<Real> value = load(d + j * stride + v * V);
+        const Vec<Real> value = P::load_vector(d + j * stride, v);
         const Index gain = v * H + j * V, at_normed = j * normed_stride + v * V;
         x_sums.add(value * load(x_gain + gain, units), load(x + at_normed));
         h_sums.add(value * load(h_gain + gain, units), load(h + at_normed));
@@ -263,17 +264,22 @@ class CellGradients : protected Run<Number> {
     });
     const NormMeans of_x(x_sums, H * vectors, computed.spread_x[row.number]);
     const NormMeans of_h(h_sums, H * vectors, computed.spread_h[row.number]);
-    Number *to_x = placed(now->gates_x, 0, row), *to_h = placed(now->gates_h, 0, row);
+    Factor<Number> *to_x = placed(now->gates_x, 0, row), *to_h = placed(now->gates_h, 0, row);
     at.for_blocks([&](Index j, auto units) {
       for (int v = 0; v < vectors; ++v) {
-        const Index to = j * stride + v * V, gain = v * H + j * V, at_normed = j * normed_stride + v * V;
-        const Vec<Real> value = load(d + to);
-        store(to_x + to, only(of_x.unnormed(value * load(x_gain + gain, units), load(x + at_normed)), units));
-        store(to_h + to, only(of_h.unnormed(value * load(h_gain + gain, units), load(h + at_normed)), units));
+        const Index to = j * stride, gain = v * H + j * V, at_normed = j * normed_stride + v * V;
+        const Vec<Real> value = P::load_vector(d + to, v), x_value = load(x + at_normed), h_value = load(h + at_normed);
+        P::store_vector(to_x + to, v, only(of_x.unnormed(value * load(x_gain + gain, units), x_value), units));
+        P::store_vector(to_h + to, v, only(of_h.unnormed(value * load(h_gain + gain, units), h_value), units));
       }
-      if (at.wide == at.width) return;
-      for (Number* rest : {to_x, to_h}) store(rest + j * stride + at.width, Vec<Real>{});
+      fill_up(to_x + j * stride);
+      fill_up(to_h + j * stride);
     });
+  }
+
+  // Zeros behind a row of a block's gates, as far as products read.
+  void fill_up(Factor<Number>* row) const {
+    for (Index v = at.blocks; v * V < at.deep * together<Number>; ++v) P::store_vector(row, v, Vec<Real>{});
   }
 
   // The steps whose gradients make one product.

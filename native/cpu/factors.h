@@ -1,5 +1,6 @@
 // What products multiply: numbers as they are, or bfloat16 by twos, of which one instruction adds both products to a
-// sum.  A factor has as many bytes as the sum: vectors hold as many of each, and memory for one suits the other.
+// sum.  Such a factor has as many bytes as the sum: vectors hold as many of each, and memory for one suits the other.
+// Where a unit for matrices multiplies, floats are pairs in pieces (pieces.h).
 #pragma once
 
 #include "foretell/lstm.h"
@@ -20,7 +21,7 @@ template <class Number>
 struct Product {
   using Factor = Number;
   using Factors = Vec<Number>;
-  static constexpr Index unit = 1;  // factors of a row that products take at once
+  static constexpr Index together = 1, unit = 1;  // numbers of a factor; factors of a row that products take at once
 
   static Factors broadcast(const Factor* from) { return all(*from); }
   static Factors load(const Factor* from) { return FORETELL_VARIANT::load(from); }
@@ -32,6 +33,10 @@ struct Product {
   }
   // The same from a vector of each of as many rows as make a factor.
   static Vec<Number> of_rows(Vec<Number> first, Vec<Number>) { return first; }
+
+  // Vector v of a row of factors.
+  static Vec<Number> load_vector(const Factor* row, Index v) { return load(row + v * lanes<Number>); }
+  static void store_vector(Factor* row, Index v, Vec<Number> value) { store(row + v * lanes<Number>, value); }
 };
 
 #if defined(FORETELL_BFLOAT16)
@@ -65,7 +70,7 @@ template <>
 struct Product<BFloat16> {
   using Factor = Pair;
   using Factors = __m512i;
-  static constexpr Index unit = has_matrices ? 16 : 1;
+  static constexpr Index together = 2, unit = has_matrices ? 16 : 1;
 
   static Factors broadcast(const Factor* from) {
     int bits;
@@ -86,6 +91,12 @@ struct Product<BFloat16> {
   static Vec<float> of_rows(Vec<float> first, Vec<float> second) {
     return (Vec<float>)join(narrow(first), narrow(second));
   }
+  static Vec<float> load_vector(const Factor* row, Index v) {
+    return FORETELL_VARIANT::load(reinterpret_cast<const BFloat16*>(row) + v * lanes<float>);
+  }
+  static void store_vector(Factor* row, Index v, Vec<float> value) {
+    store(reinterpret_cast<BFloat16*>(row) + v * lanes<float>, value);
+  }
 };
 
 // Of two rows their first `count` numbers, side by side; a second row that is null counts as zeros.
@@ -100,10 +111,14 @@ inline void join_rows(const BFloat16* first, const BFloat16* second, Index count
 
 #endif
 
+// Of a number, as products take it.
+template <class Number>
+constexpr int pieces = has_matrices && sizeof(Number) == sizeof(float) ? 3 : 1;
+
 template <class Number>
 using Factor = typename Product<Number>::Factor;
 template <class Number>
-constexpr Index together = sizeof(Factor<Number>) / sizeof(Number);
+constexpr Index together = Product<Number>::together;
 
 template <class Number>
 constexpr Number number_one() {
@@ -118,3 +133,7 @@ inline const Factor<Number>* factors(const Number* row) {
 }
 
 }  // namespace foretell::FORETELL_VARIANT
+
+#if defined(FORETELL_MATRICES)
+#include "pieces.h"
+#endif

@@ -149,7 +149,9 @@ class ForwardRun : Cells<Number> {
     for (Index n = 0; n < count; ++n) {
       if (computed.seen) see(rows[n]);
       seen.set(n, rows[n].seen, parts ? at.R : at.recurrent);
-      if (parts) seen.set_part(n, at.whole(at.R), rows[n].seen + at.seen_h, at.gates * at.H);
+      if constexpr (has_matrices) {
+        if (parts) seen.set_part(n, at.whole(at.R), rows[n].seen + at.seen_h, at.gates * at.H);
+      }
     }
     // Few rows: two blocks at once, lest each sum wait for the one before.
     const bool are_few = !has_matrices && count <= few_rows;

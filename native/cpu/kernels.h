@@ -18,13 +18,22 @@ struct MatrixUnit {
 #endif
 
 template <class Number>
+constexpr BackwardPass<Number> backward_pass = {
+    [](const Backward<Number>& layer, const Team& team) { return BackwardRun<Number>(layer, {}, team).size; },
+    [](const Backward<Number>& layer, Scratch<Wide<Number>> scratch, const Team& team) {
+      const MatrixUnit unit;
+      BackwardRun<Number>(layer, scratch, team).run();
+    },
+};
+
+template <class Number>
 constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
                                        const EncodeKernels<Wide<Number>>* encode,
                                        const AdamWKernels<Wide<Number>>* adamw) {
   using Real = Wide<Number>;
   return {
       lanes<Real>,
-      max_rows,
+      has_matrices ? 16 : max_rows,
       has_matrices ? 4.0 : 0.0,  // 16 a vector of weights for 16 factors
       [](const Cell& cell) { return Packed<Number>(cell, nullptr).size; },
       pack_weights<Number>,
@@ -37,17 +46,17 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
         const MatrixUnit unit;
         ForwardRun<Number>(layer, packed, scratch, team).run();
       },
-      [](const Backward<Number>& layer, const Team& team) { return BackwardRun<Number>(layer, {}, team).size; },
-      [](const Backward<Number>& layer, Scratch<Real> scratch, const Team& team) {
-        const MatrixUnit unit;
-        BackwardRun<Number>(layer, scratch, team).run();
-      },
+      backward_pass<Number>,
       head,
       encode,
       adamw,
   };
 }
 
+#if defined(FORETELL_MATRICES)
+extern const BackwardPass<float> float_backward;
+const BackwardPass<float> float_backward = backward_pass<float>;
+#endif
 #if defined(FORETELL_BFLOAT16)
 extern const Kernels<BFloat16> bfloat16_kernels;
 const Kernels<BFloat16> bfloat16_kernels = make_kernels<BFloat16>(nullptr, nullptr, nullptr);

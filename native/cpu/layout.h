@@ -48,8 +48,7 @@ struct Layout {
   int gates = 0;       // n
   int block[4], gate[4];  // of i, f, g, o: which block of rows, which gate; -1 if none
   Index width, deep;      // of a unit block's rows: G * V numbers, so many factors
-  Index wide;             // and so many numbers, as products read them
-  Index seen_h;           // where in what a step sees of the one before the gates begin, behind h in whole factors,
+  Index seen_h;           // where in what a step sees of the one before the gates begin, behind h in whole words,
   Index recurrent;        // and numbers of it, with or without gates; on every CPU the same, for forward saves them
   Index seen_depth;       // factors of it as products read them
 
@@ -62,8 +61,8 @@ struct Layout {
     }
     width = blocks * V;
     deep = depth(width);
-    wide = whole(width);
-    seen_h = ceil_div(R, together<Number>) * together<Number>;
+    constexpr Index of_word = sizeof(Wide<Number>) / sizeof(Number);
+    seen_h = ceil_div(R, of_word) * of_word;
     recurrent = cell.gate_recurrence ? seen_h + gates * H : R;
     seen_depth = depth(R) + (cell.gate_recurrence ? depth(gates * H) : 0);
   }

@@ -5,7 +5,7 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-// [K][vectors][V]; of matrices, which are K's 16 factors of one vector, [K / 16][vectors][16][V].
+// [K][vectors][V]; of matrices, which are K's 16 factors of one vector, [K / 16][pieces][vectors][16][V].
 template <class Number>
 struct Panel {
   using Real = Wide<Number>;
@@ -13,15 +13,31 @@ struct Panel {
   Factor<Number>* to;
   int vectors;
 
-  Factor<Number>* at(Index k, Index column) const {
-    return to + (k / unit * vectors + column / V) * unit * V + k % unit * V + column % V;
+  // The first `count` of a vector of factors, which lie in one piece, at k, from a column on.
+  void put(Index k, Index column, Vec<Real> factors, int count) const { store(place(k, column, 0), factors, count); }
+  // Those of two rows' numbers.
+#if defined(FORETELL_MATRICES)
+  void put(Index k, Index column, Vec<Real> first, Vec<Real> second, int count) const {
+    put(k, column, split<Number>(first), split<Number>(second), count);
   }
-  // The first `count` of a vector of factors, at k, from a column on.
-  void put(Index k, Index column, Vec<Real> factors, int count) const {
-    store(reinterpret_cast<Real*>(at(k, column)), factors, count);
+  void put(Index k, Index column, const Pieces<Number>& first, const Pieces<Number>& second, int count) const {
+    FORETELL_UNROLL for (int p = 0; p < pieces<Number>; ++p) {
+      store(place(k, column, p), (Vec<float>)join(first.of[p], second.of[p]), count);
+    }
   }
+#else
+  void put(Index k, Index column, Vec<Real> first, Vec<Real> second, int count) const {
+    put(k, column, Product<Number>::of_rows(first, second), count);
+  }
+#endif
   // How many factors can be put at once from a column on.
   static Index room(Index column) { return unit == 1 ? V : V - column % V; }
+
+ private:
+  Real* place(Index k, Index column, int piece) const {
+    const Index line = ((k / unit * pieces<Number> + piece) * vectors + column / V) * unit + k % unit;
+    return reinterpret_cast<Real*>(to) + line * V + column % V;
+  }
 };
 
 }  // namespace foretell::FORETELL_VARIANT

@@ -9,8 +9,8 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-// Rows of a tile: 6 x 4 sums, 4 weights and what is broadcast fill 32 registers; or as many as a matrix has.
-constexpr int max_rows = has_matrices ? 16 : registers == 32 ? 6 : 3;
+// Rows of a tile: 6 x 4 sums, 4 weights and what is broadcast fill 32 registers; or those of two matrices.
+constexpr int max_rows = has_matrices ? 32 : registers == 32 ? 6 : 3;
 constexpr int max_vectors = 4;
 constexpr bool is_avx2 = registers == 16 && vector_bytes == 32;
 constexpr Index at_once = is_avx2 ? 4 : 1;  // products from one question of the loop to the next
@@ -210,17 +210,20 @@ inline ColumnTile<Number> column_tile_for(int rows, int vectors) {
   return rows == 2 ? column_tiles_of<Number, 2>[vectors - 1] : column_tiles_of<Number, 1>[vectors - 1];
 }
 
-// The sizes of the tiles that `count` rows are cut into, as even as can be: 16 -> 6, 5, 5.
+// The sizes of the tiles that `count` rows are cut into, as even as can be: 16 -> 6, 5, 5; but matrices are filled.
 struct Cut {
   Index count;
   int tiles, size, larger;  // the first `larger` tiles have size + 1
 
-  explicit Cut(Index count, int most = max_rows) : count(count) {
-    tiles = int((count + most - 1) / most);
+  explicit Cut(Index count) : count(count) {
+    tiles = int((count + max_rows - 1) / max_rows);
     size = tiles ? int(count / tiles) : 0;
     larger = tiles ? int(count % tiles) : 0;
   }
-  int rows(int tile) const { return size + (tile < larger); }
+  int rows(int tile) const {
+    if constexpr (has_matrices) return tile + 1 < tiles ? max_rows : int(count - tile * max_rows);
+    return size + (tile < larger);
+  }
 };
 
 }  // namespace foretell::FORETELL_VARIANT

@@ -49,7 +49,7 @@ struct Transposed {
       for (Index j = 0; j < at.J; ++j) {
         const Index first = j / max_vectors * max_vectors, column = (j - first) * V;
         const Panel<Number> panel{panels + first * V * lines, int(smaller(max_vectors, at.J - first))};
-        panel.put(r, column, Vec<Real>{}, V);
+        panel.put(r, column, Vec<Real>{}, Vec<Real>{}, V);
         if (there > 0) put_row(weight_hr + from * at.H + j * V, there, at.H, at.units(j), panel, r, column);
       }
     }
@@ -63,8 +63,7 @@ struct Transposed {
     for (Index column = larger(0, -at), taken; column < end; column += taken) {
       taken = smaller(panel.room(at + column), end - column);
       const Vec<Real> second = there > 1 ? load(row + row_size + column, int(taken)) : Vec<Real>{};
-      const Vec<Real> factors = Product<Number>::of_rows(load(row + column, int(taken)), second);
-      panel.put(k, at + column, factors, int(taken));
+      panel.put(k, at + column, load(row + column, int(taken)), second, int(taken));
     }
   }
 };

@@ -13,7 +13,9 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr Index product_depth = 128;  // pairs in a partial sum, at most: a panel of their gradients stays in L1
+// Pairs in a partial sum, at most: a panel of their gradients stays in L1, or of matrices, for which sums have farther to
+// go than what is multiplied, in L2.
+constexpr Index product_depth = has_matrices ? 256 : 128;
 constexpr Index group_columns = 384;  // columns gathered side by side,
 constexpr Index panels_for_gathering = 8;  // where so many panels use them,
 // And rows of more bytes lie so far apart that caches do not hold a column.
@@ -25,8 +27,9 @@ struct Chunk {
   using Real = Wide<Number>;
   static constexpr int V = lanes<Real>;
 
-  Number *gates, *gates_x, *gates_h;  // of a, [J][pairs][G][V]; with layer norm, of W x and R h (else the same)
-  Number* h;                          // of h, [panels][pairs][vectors][V]
+  // Rows of vectors, as products take them.
+  Factor<Number> *gates, *gates_x, *gates_h;  // of a, [J][pairs][G]; with layer norm, of W x and R h (else the same)
+  Factor<Number>* h;                          // of h, [panels][pairs][vectors]
   Real* u;                            // of the normalised cell, [J][pairs][V]
   const Number **x, **seen, **outs;
   const Real** c_before;
@@ -35,14 +38,14 @@ struct Chunk {
 
   void take(Parts<Real>& parts, const Cell& cell, Index pairs) {
     const Layout<Number> at(cell);
-    const auto take_numbers = [&](Index count) { return parts.template take_as<Number>(count); };
+    const auto take_factors = [&](Index count) { return parts.template take_as<Factor<Number>>(count); };
     const Index beyond = has_matrices ? max_rows - 1 : 0;  // rows that products read without need
-    const Index gate_size = (at.J * pairs + beyond) * at.wide;
-    gates = take_numbers(gate_size);
-    gates_x = cell.layer_norm ? take_numbers(gate_size) : gates;
-    gates_h = cell.layer_norm ? take_numbers(gate_size) : gates;
+    const Index gate_size = (at.J * pairs + beyond) * at.deep;
+    gates = take_factors(gate_size);
+    gates_x = cell.layer_norm ? take_factors(gate_size) : gates;
+    gates_h = cell.layer_norm ? take_factors(gate_size) : gates;
     u = parts.take(cell.layer_norm ? at.J * pairs * V : 0);
-    h = take_numbers(cell.projection ? at.output_blocks() * pairs * V : 0);
+    h = take_factors(cell.projection ? ceil_div(at.output_blocks(), max_vectors) * pairs * row_of(max_vectors) : 0);
     x = parts.template take_as<const Number*>(pairs);
     seen = parts.template take_as<const Number*>(pairs);
     outs = parts.template take_as<const Number*>(cell.projection ? pairs : 0);
@@ -51,6 +54,10 @@ struct Chunk {
     number = parts.template take_as<Index>(pairs);
     dx = parts.template take_as<Number*>(pairs);
   }
+  // The factors of a row of so many vectors.
+  static Index row_of(Index vectors) { return Layout<Number>::depth(vectors * V); }
+  // Of h, the panel that begins with block j.
+  Factor<Number>* h_at(Index j, Index pairs) const { return h + j / max_vectors * pairs * row_of(max_vectors); }
 };
 
 template <class Number>
@@ -101,8 +108,8 @@ class WeightGradients {
 
   // Adds what the `count` pairs of a chunk give.
   void add(const Chunk<Number>& now, const Computed<Number>& computed, Index count) {
-    const auto of_gates = [&](const Number* rows) {
-      return Gradients{rows, chunk_pairs * at.wide, at.wide, at.J, at.blocks};
+    const auto of_gates = [&](const Factor<Number>* rows) {
+      return Gradients{rows, chunk_pairs * at.deep, at.deep, at.J, at.blocks};
     };
     const Columns x{now.x, 0, wanted.weight_ih ? at.I : 0, input, at.I};
     const Columns h{now.seen, 0, wanted.weight_hh ? at.R : 0, recurrent, at.recurrent};
@@ -118,7 +125,7 @@ class WeightGradients {
     if (cell.projection && wanted.weight_hr) {
       for (Index j = 0; j < outputs; j += max_vectors) {
         const int vectors = int(smaller(max_vectors, outputs - j));
-        const Gradients of_h{now.h + j * chunk_pairs * V, 0, vectors * V, 1, vectors};
+        const Gradients of_h{now.h_at(j, chunk_pairs), 0, now.row_of(vectors), 1, vectors};
         add_products(of_h, count, Columns{now.outs, 0, at.H, projection + j * at.H * V, at.H});
       }
     }
@@ -166,12 +173,12 @@ class WeightGradients {
     Index all_lines;
   };
   struct Gradients {
-    const Number* rows;
+    const Factor<Number>* rows;
     Index stride, row;  // from panel to panel, and from pair to pair
     Index panels;
     int vectors;
 
-    const Number* at(Index j, Index pair) const { return rows + j * stride + pair * row; }
+    const Factor<Number>* at(Index j, Index pair) const { return rows + j * stride + pair * row; }
   };
 
   // This member's part of the products with some gradients: some of the panels where there are enough of them, else
@@ -219,7 +226,7 @@ class WeightGradients {
       const Cut cut(smaller(line + group_columns, last_line) - line);
       if (gathers) gather(a, line, count, cut);
       for (Index j = panels.from; j < panels.to; ++j) {
-        const Factor<Number>* gradient = factors_of(gradients.at(j, pairs.from), count, width);
+        const Factor<Number>* gradient = factors_of(gradients.at(j, pairs.from), count, gradients.row, width);
         Real* to = part.to + (j * part.all_lines + line) * width;
         Index done = 0;
         for (int n = 0; n < cut.tiles; done += cut.rows(n++)) {
@@ -251,21 +258,20 @@ class WeightGradients {
   }
 
   // Rows [count][width] as the other side of a product: as they lie, or the factors of two rows each.
-  const Factor<Number>* factors_of(const Number* rows, Index count, Index width) const {
+  const Factor<Number>* factors_of(const Factor<Number>* rows, Index count, Index row, Index width) const {
     if constexpr (joins) {
-      for (Index k = 0; k < count; k += 2) {
-        const Number* row = rows + k * width;
-        join_rows(row, k + 1 < count ? row + width : nullptr, width, panel + k / 2 * width);
-      }
+      const auto numbers = [&](Index n) { return n < count ? reinterpret_cast<const Number*>(rows + n * row) : nullptr; };
+      for (Index k = 0; k < count; k += 2) join_rows(numbers(k), numbers(k + 1), width, panel + k / 2 * width);
       return panel;
     }
-    return factors(rows);
+    return rows;
   }
 #endif
 
   // The gradients of what is added or multiplied unit by unit: sums over the pairs of a chunk, in order.
   void add_sums(const Chunk<Number>& now, const Computed<Number>& computed, Index j, Index count) const {
-    const Number* gradient = now.gates + j * chunk_pairs * at.wide;
+    const Factor<Number>* rows = now.gates + j * chunk_pairs * at.deep;
+    const auto gradient = [&](Index n, int v) { return Product<Number>::load_vector(rows + n * at.deep, v); };
     const auto add = [&](Real* to, const auto& term) {
       Vec<Real> total = load(to);
       for (Index n = 0; n < count; ++n) total = term(n, total);
@@ -273,7 +279,7 @@ class WeightGradients {
     };
     for (int v = 0; v < at.blocks && cell.layer_norm; ++v) {
       const Index w = j * at.width + v * V;
-      const auto d = [&](Index n) { return load(gradient + n * at.wide + v * V); };
+      const auto d = [&](Index n) { return gradient(n, v); };
       const auto times = [&](const Real* normed) {
         const Real* of_block = normed + j * computed.pairs * at.width + v * V;
         return [d, of_block, number = now.number, width = at.width](Index n, Vec<Real> total) {
@@ -298,7 +304,7 @@ class WeightGradients {
       if (at.gate[part] < 0) continue;
       add(to, [&](Index n, Vec<Real> total) {
         const Vec<Real> c = part == 3 ? load(cells + now.number[n] * V) : load(now.c_before[n] + j * now.c_stride[n]);
-        return fma(load(gradient + n * at.wide + at.block[part] * V), c, total);
+        return fma(gradient(n, at.block[part]), c, total);
       });
     }
   }
@@ -329,7 +335,7 @@ class WeightGradients {
   const Number** ones;  // the input of the biases
   const Number one = number_one<Number>();
 #if defined(FORETELL_MATRICES)
-  MatrixColumns matrices;
+  MatrixColumns<Number> matrices;
 #else
   static constexpr bool joins = together<Number> > 1;  // factors of two pairs (step, row), which are made here
   static constexpr Index gathered_row = joins ? group_columns + V : max_rows;  // not a large power of two

@@ -17,9 +17,29 @@
 #include "foretell/threads.h"
 #include "reference.h"
 
+#if defined(__x86_64__)
+namespace foretell::amx {
+extern const BackwardPass<float> float_backward;
+}
+#endif
+
 using foretell::Index;
 using foretell::Split;
 using reference::Vector;
+
+// Large layers of floats have a backward pass in matrices, where there is a unit for them: have all, so that small cases
+// test it?
+inline bool takes_matrices = false;
+
+template <class Number>
+const foretell::BackwardPass<Number>& backward_pass() {
+#if defined(__x86_64__)
+  if constexpr (sizeof(Number) == sizeof(float)) {
+    if (takes_matrices) return foretell::amx::float_backward;
+  }
+#endif
+  return foretell::kernels<Number>().backward;
+}
 
 // A NaN that no arithmetic makes: memory that nobody wrote.
 template <class Number>
@@ -357,10 +377,10 @@ All<foretell::Wide<Number>> run_forward(Layer<Number>& layer, const Crew& crew) 
 // After run_forward on a layer that saves.
 template <class Number>
 All<foretell::Wide<Number>> run_backward(Layer<Number>& layer, const Crew& crew) {
-  const foretell::Kernels<Number>& run = foretell::kernels<Number>();
+  const foretell::BackwardPass<Number>& pass = backward_pass<Number>();
   const foretell::Backward<Number>& b = layer.backward;
-  run_crew<foretell::Wide<Number>>(crew, run.backward_scratch(b, {0, crew.members, nullptr, crew.split}), layer.name(),
-                 [&](const foretell::Team& team, auto scratch) { run.backward(b, scratch, team); });
+  run_crew<foretell::Wide<Number>>(crew, pass.scratch(b, {0, crew.members, nullptr, crew.split}), layer.name(),
+                 [&](const foretell::Team& team, auto scratch) { pass.run(b, scratch, team); });
   check(layer.is_intact(), "backward writes within its outputs:", layer.name().c_str());
   return layer.gradients();
 }

@@ -175,11 +175,16 @@ void check_case(const Case& of) {
   const auto [exact, exact_gradients] = run_all_ways<double>(of);
   compare_forward(exact, expected, closer_than(1e-11));
   check_gradients(of, exact_gradients);
-  const auto [single, single_gradients] = run_all_ways<float>(of);
-  compare_forward(single, expected, closer_than(1e-4));
-  for (std::size_t n = 0; n < single_gradients.size(); ++n) {
-    check_close(single_gradients[n], exact_gradients[n].values, 1e-3, "in float: " + of.name);
+  for (const bool matrices : {false, foretell::active().name == "amx"}) {
+    takes_matrices = matrices;
+    const auto [single, single_gradients] = run_all_ways<float>(of);
+    compare_forward(single, expected, closer_than(1e-4));
+    for (std::size_t n = 0; n < single_gradients.size(); ++n) {
+      const std::string name = (matrices ? "in matrices: " : "in float: ") + of.name;
+      check_close(single_gradients[n], exact_gradients[n].values, 1e-3, name);
+    }
   }
+  takes_matrices = false;
 }
 
 // The same in bfloat16.
@@ -324,6 +329,8 @@ int main(int count, char** arguments) {
   check_plans<float>({50, 1, 5, 256}, {"peepholes", "reset"});
   check_plans<double>({50, 1, 5, 256}, {});
   check_plans<float>({9, 131, 5, 16}, {"hidden mask", "reset"});
+  check_plans<float>({20, 21, 35, 130}, {"lengths", "peepholes"});  // in matrices, where there is a unit for them
+  check_plans<float>({12, 37, 5, 160}, {"reset", "layer norm"});
   refused_threads_leave_one();
   threads_far_apart_do_not_meet();
   // Three rows of few units: no layer is worth sharing, but the stack is worth threads; 600 steps of doubles take two

@@ -32,7 +32,7 @@ def large(request) -> Callable[..., tuple[LSTM, torch.Tensor]]:
 
     def build(**settings: Any) -> tuple[LSTM, torch.Tensor]:
         torch.manual_seed(0)
-        layer = LSTM(40, 100, 2, dtype=request.param, **settings)
+        layer = LSTM(40, 130, 2, dtype=request.param, **settings)
         return layer, torch.randn(24, 37, 40, dtype=request.param)
 
     return build

@@ -87,7 +87,7 @@ def test_gradients_of_gradients_of_packed_rows(bidirectional, make):
     assert torch.autograd.gradgradcheck(packed, (x, *values), fast_mode=True)
 
 
-SHAPES = [(100, 1, 1, 16), (30, 4, 8, 32), (20, 9, 17, 33), (12, 16, 100, 100), (8, 5, 64, 200)]
+SHAPES = [(100, 1, 1, 16), (30, 4, 8, 32), (20, 9, 17, 33), (12, 16, 100, 100), (8, 5, 64, 200), (20, 17, 40, 150)]
 
 
 def sequence_and_gradients(module, x, weights):

@@ -46,6 +46,21 @@ def test_nan_stays_in_its_row_and_its_future(settings, hidden, dtype, make):
     assert torch.equal(gradient[:, [0, 2, 3]], wanted[:, [0, 2, 3]])
 
 
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_what_comes_back_broken_to_one_row_stays_in_its_row_and_its_past(value, dtype, make):
+    """In layers of every size, whatever multiplies there."""
+    for batch, hidden in [(4, 9), (20, 130)]:
+        layer, x = make(3, hidden).to(dtype), torch.randn(5, batch, 3, dtype=dtype, requires_grad=True)
+        y, dy = layer(x)[0], torch.randn(5, batch, hidden, dtype=dtype)
+        (clean,) = torch.autograd.grad(y, x, dy, retain_graph=True)
+        dy[2, 1, 0] = value
+        (broken,) = torch.autograd.grad(y, x, dy)
+        touched = torch.zeros(5, batch, dtype=torch.bool)
+        touched[:3, 1] = True
+        assert torch.equal(broken[~touched], clean[~touched])
+        assert not torch.isclose(broken[touched], clean[touched]).any()
+
+
 @pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "h", "c"])
 def test_nan_in_weights_and_states_comes_out(name, dtype, make):
     layer = make(3, 9).to(dtype)
@@ -100,9 +115,10 @@ def test_infinite_and_huge_states_act_as_in_the_definition(name, value, dtype, m
     torch.testing.assert_close(layer(x, state), expected, equal_nan=True)
 
 
-def test_huge_inputs_have_finite_gradients(dtype, make):
-    layer = make(3, 9).to(dtype)
-    x = (torch.randn(4, 3, 3, dtype=dtype) * 1e15).requires_grad_()
+@pytest.mark.parametrize(("batch", "hidden"), [(3, 9), (17, 130)])
+def test_huge_inputs_have_finite_gradients(batch, hidden, dtype, make):
+    layer = make(3, hidden).to(dtype)
+    x = (torch.randn(4, batch, 3, dtype=dtype) * 1e15).requires_grad_()
     found = torch.autograd.grad(layer(x)[0].sum(), [x, *layer.parameters()])
     expected = by_definition(lambda: torch.autograd.grad(layer(x)[0].sum(), [x, *layer.parameters()]))
     torch.testing.assert_close(found, expected)

@@ -156,6 +156,13 @@ struct EncodeKernels;  // foretell/encode.h
 template <class Real>
 struct AdamWKernels;  // foretell/adamw.h
 
+// A backward pass over a layer, of which an instruction set may have more than one.
+template <class Number>
+struct BackwardPass {
+  ScratchSize (*scratch)(const Backward<Number>&, const Team&);
+  void (*run)(const Backward<Number>&, Scratch<Wide<Number>>, const Team&);
+};
+
 // The kernels of one instruction set.  Buffers are aligned to 64 bytes, and their sizes are in numbers of type Real.
 template <class Number>
 struct Kernels {
@@ -168,8 +175,7 @@ struct Kernels {
   Index (*saved_size)(const Forward<Number>&);
   ScratchSize (*forward_scratch)(const Forward<Number>&, const Team&);
   void (*forward)(const Forward<Number>&, const Real* packed, Scratch<Real>, const Team&);
-  ScratchSize (*backward_scratch)(const Backward<Number>&, const Team&);
-  void (*backward)(const Backward<Number>&, Scratch<Real>, const Team&);
+  BackwardPass<Number> backward;
   const HeadKernels<Real>* head;      // not for BFloat16
   const EncodeKernels<Real>* encode;  // the same
   const AdamWKernels<Real>* adamw;    // the same
