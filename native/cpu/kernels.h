@@ -33,7 +33,7 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
   using Real = Wide<Number>;
   return {
       lanes<Real>,
-      has_matrices ? 16 : max_rows,
+      has_matrices ? matrix_rows : max_rows,
       has_matrices ? 4.0 : 0.0,  // 16 a vector of weights for 16 factors
       [](const Cell& cell) { return Packed<Number>(cell, nullptr).size; },
       pack_weights<Number>,

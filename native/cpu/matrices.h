@@ -1,7 +1,7 @@
 // Products by a unit that multiplies matrices of bfloat16 (Intel's AMX): 16 rows of 32 numbers with 32 rows of 16.
 //
-// It has eight registers for matrices of 16 rows of 64 bytes: sums are in 0 to 3, what is multiplied in 4 to 7.  A sum's
-// order depends on the depth of the product alone, so that its bits do not depend on batch, threads or chunks.
+// It has eight registers for matrices of 16 rows of 64 bytes: sums are in 0 to 3, what is multiplied in 4 to 7.  A
+// sum's order depends on the depth of the product alone, so that its bits do not depend on batch, threads or chunks.
 #pragma once
 
 #include <utility>
@@ -10,7 +10,6 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-constexpr int matrix_rows = 16;
 constexpr Index matrix_bytes = matrix_rows * cache_line;
 
 // `MatrixUnit` makes the unit ready while it lives; then it is as another library may have left it.
@@ -120,8 +119,8 @@ template <int COUNT, class Function>
   }(std::make_integer_sequence<int, COUNT>());
 }
 
-// Sums 0 to VECTORS - 1 += the products of the left side's pieces LEFT, of which there are P in registers from 4 on, with
-// the same piece of up to four vectors.
+// Sums 0 to VECTORS - 1 += the products of the left side's pieces LEFT, of which there are P in registers from 4 on,
+// with the same piece of up to four vectors.
 template <int P, int VECTORS, int... LEFT>
 [[gnu::always_inline]] inline void meet(const char* piece) {
   for_each<VECTORS>([&](auto v) __attribute__((always_inline)) {
@@ -203,7 +202,8 @@ template <class Number, class Function>
 
 // to[r][v] = from[r][v] + totals[v][r], for vectors from `first` on.
 template <int VECTORS>
-[[gnu::always_inline]] inline void add_totals(int rows, int first, const float (*totals)[matrix_rows][matrix_rows], const Sums<float>& sums) {
+[[gnu::always_inline]] inline void add_totals(int rows, int first, const float (*totals)[matrix_rows][matrix_rows],
+                                              const Sums<float>& sums) {
   for (int r = 0; r < rows; ++r) {
     FORETELL_UNROLL for (int v = 0; v < VECTORS; ++v) {
       const Index where = (first + v) * matrix_rows;
@@ -212,8 +212,8 @@ template <int VECTORS>
   }
 }
 
-// to[r][v] = from[r][v] + the product of row r with vector v of a panel, over 16 `units` factors.  Up to 16 rows meet all
-// vectors at once; more meet two at a time, so that each matrix that is loaded takes part in two products.
+// to[r][v] = from[r][v] + the product of row r with vector v of a panel, over 16 `units` factors.  Up to 16 rows meet
+// all vectors at once; more meet two at a time, so that each matrix that is loaded takes part in two products.
 template <class Number, int VECTORS>
 inline void row_product_of(const MatrixRows& a, int rows, Index units, const Factor<Number>* panel,
                            const Sums<float>& sums) {

@@ -43,7 +43,9 @@ class MatrixColumns {
     for (Index k = 0; k < units_ * matrix_rows; ++k) {
       const Index one = first_of(k), other = one + matrix_rows;
       for (int v = 0; v < vectors; ++v) {
-        const auto half = [&](Index n) { return n < pairs_ ? load_pieces<Number>(rows + n * row, v) : Pieces<Number>{}; };
+        const auto half = [&](Index n) {
+          return n < pairs_ ? load_pieces<Number>(rows + n * row, v) : Pieces<Number>{};
+        };
         panel.put(k, v * V, half(one), half(other), V);
       }
     }
@@ -86,7 +88,8 @@ class MatrixColumns {
     const char* b = reinterpret_cast<const char*>(panel_) + v * matrix_bytes;
     const bool both = v + 1 < vectors_;
     if (count == 2 * matrix_rows) {
-      return (both ? column_product<Number, 2, 2> : column_product<Number, 2, 1>)(next_, b, vectors_, units_, to, width);
+      const auto multiply = both ? column_product<Number, 2, 2> : column_product<Number, 2, 1>;
+      return multiply(next_, b, vectors_, units_, to, width);
     }
     const auto multiply = both ? column_product<Number, 1, 2> : column_product<Number, 1, 1>;
     if (count == matrix_rows) return multiply(next_, b, vectors_, units_, to, width);

@@ -9,8 +9,9 @@
 
 namespace foretell::FORETELL_VARIANT {
 
+constexpr int matrix_rows = 16;
 // Rows of a tile: 6 x 4 sums, 4 weights and what is broadcast fill 32 registers; or those of two matrices.
-constexpr int max_rows = has_matrices ? 32 : registers == 32 ? 6 : 3;
+constexpr int max_rows = has_matrices ? 2 * matrix_rows : registers == 32 ? 6 : 3;
 constexpr int max_vectors = 4;
 constexpr bool is_avx2 = registers == 16 && vector_bytes == 32;
 constexpr Index at_once = is_avx2 ? 4 : 1;  // products from one question of the loop to the next

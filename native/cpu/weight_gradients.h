@@ -13,8 +13,8 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-// Pairs in a partial sum, at most: a panel of their gradients stays in L1, or of matrices, for which sums have farther to
-// go than what is multiplied, in L2.
+// Pairs in a partial sum, at most: a panel of their gradients stays in L1, or of matrices, for which sums have farther
+// to go than what is multiplied, in L2.
 constexpr Index product_depth = has_matrices ? 256 : 128;
 constexpr Index group_columns = 384;  // columns gathered side by side,
 constexpr Index panels_for_gathering = 8;  // where so many panels use them,
@@ -260,7 +260,9 @@ class WeightGradients {
   // Rows [count][width] as the other side of a product: as they lie, or the factors of two rows each.
   const Factor<Number>* factors_of(const Factor<Number>* rows, Index count, Index row, Index width) const {
     if constexpr (joins) {
-      const auto numbers = [&](Index n) { return n < count ? reinterpret_cast<const Number*>(rows + n * row) : nullptr; };
+      const auto numbers = [&](Index n) {
+        return n < count ? reinterpret_cast<const Number*>(rows + n * row) : nullptr;
+      };
       for (Index k = 0; k < count; k += 2) join_rows(numbers(k), numbers(k + 1), width, panel + k / 2 * width);
       return panel;
     }

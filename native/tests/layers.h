@@ -27,8 +27,8 @@ using foretell::Index;
 using foretell::Split;
 using reference::Vector;
 
-// Large layers of floats have a backward pass in matrices, where there is a unit for them: have all, so that small cases
-// test it?
+// Large layers of floats have a backward pass in matrices, where there is a unit for them: have all, so that small
+// cases test it?
 inline bool takes_matrices = false;
 
 template <class Number>
