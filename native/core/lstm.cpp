@@ -43,11 +43,14 @@ struct AllKernels {
 };
 
 #if defined(__x86_64__)
-// The backward pass of floats beside a unit for matrices.  With few rows most of a matrix is idle, and with few units
-// more goes into its pieces than into its products (lab/README.md, 101).
+// The backward pass of floats beside a unit for matrices.  With few rows most of a matrix is idle; with few units more
+// goes into its pieces than into its products, the more so where norms have pieces of their own or the rows of three
+// gates do not fill whole matrices (lab/README.md, 101).
 const BackwardPass<float>& pass_beside_matrices(const Backward<float>& layer) {
-  constexpr Index least_rows = 16, least_units = 128;
-  const bool pays = layer.forward.rows.batch >= least_rows && layer.forward.cell.hidden >= least_units;
+  const Cell& cell = layer.forward.cell;
+  const bool has_all_gates = cell.input_gate && cell.forget_gate && cell.output_gate && !cell.coupled;
+  const Index least_rows = 16, least_units = has_all_gates && !cell.layer_norm ? 128 : 256;
+  const bool pays = layer.forward.rows.batch >= least_rows && cell.hidden >= least_units;
   return pays ? amx::float_backward : avx512::float_kernels.backward;
 }
 
