@@ -81,13 +81,16 @@ class WeightGradients {
     bias_c = parts.take(cell.layer_norm ? at.J * V : 0);
     projection = parts.take(cell.projection ? outputs * at.H * V : 0);
     size = parts.taken() - before;
+#if defined(FORETELL_MATRICES)
+    matrices.take_shared(parts, smaller(product_depth, chunk_pairs), at.I + at.recurrent + at.H, 4);
+#endif
   }
 
   void take_own(Parts<Real>& parts) {
     const Index pairs = smaller(product_depth, chunk_pairs);
     ones = parts.template take_as<const Number*>(chunk_pairs);
 #if defined(FORETELL_MATRICES)
-    matrices.take(parts, pairs, at.I + at.recurrent + at.H, 4);
+    matrices.take_own(parts, pairs, at.I + at.recurrent + at.H, 4);
 #else
     const Index depth = at.depth(pairs);
     columns = parts.template take_as<Factor<Number>>(depth * (joins ? gathered_row : group_columns));
@@ -188,33 +191,36 @@ class WeightGradients {
     const Index member = team.member, members = team.members, all = gradients.panels;
     const bool by_panels = all >= 2 * members;
     const Span panels = by_panels ? Span{all * member / members, all * (member + 1) / members} : Span{0, all};
-    const auto part_of = [&](Columns part) {
-      if (by_panels) return part;
-      const Index first = part.lines * member / members;
-      part.lines = part.lines * (member + 1) / members - first;
-      part.column += first;
-      return part;
-    };
     for (Index begin = 0; begin < count; begin += product_depth) {
-      add_pairs({begin, smaller(begin + product_depth, count)}, gradients, panels, part_of(columns)...);
+      add_pairs({begin, smaller(begin + product_depth, count)}, gradients, panels, by_panels, columns...);
     }
   }
 
 #if defined(FORETELL_MATRICES)
   template <class... All>
-  void add_pairs(const Span& pairs, const Gradients& gradients, const Span& panels, const All&... columns) {
+  void add_pairs(const Span& pairs, const Gradients& gradients, const Span& panels, bool all_lines,
+                 const All&... columns) {
     matrices.begin(pairs.count());
     (matrices.turn(columns.rows + pairs.from, columns.column, columns.lines), ...);
+    matrices.wait();
     for (Index j = panels.from; j < panels.to; ++j) {
       matrices.set_panel(gradients.at(j, pairs.from), gradients.row, gradients.vectors);
       const Index width = gradients.vectors * V;
-      (matrices.add(columns.to + (j * columns.all_lines + columns.column) * width, columns.lines), ...);
+      (matrices.add(columns.to + (j * columns.all_lines + columns.column) * width, columns.lines, all_lines), ...);
     }
   }
 #else
   template <class... All>
-  void add_pairs(const Span& pairs, const Gradients& gradients, const Span& panels, const All&... columns) {
-    (add_columns(pairs, gradients, panels, columns), ...);
+  void add_pairs(const Span& pairs, const Gradients& gradients, const Span& panels, bool all_lines,
+                 const All&... columns) {
+    const auto part_of = [&](Columns part) {
+      if (all_lines) return part;
+      const Index first = part.lines * team.member / team.members;
+      part.lines = part.lines * (team.member + 1) / team.members - first;
+      part.column += first;
+      return part;
+    };
+    (add_columns(pairs, gradients, panels, part_of(columns)), ...);
   }
 
   void add_columns(const Span& pairs, const Gradients& gradients, const Span& panels, const Columns& part) const {
@@ -337,7 +343,7 @@ class WeightGradients {
   const Number** ones;  // the input of the biases
   const Number one = number_one<Number>();
 #if defined(FORETELL_MATRICES)
-  MatrixColumns<Number> matrices;
+  MatrixColumns<Number> matrices{team};
 #else
   static constexpr bool joins = together<Number> > 1;  // factors of two pairs (step, row), which are made here
   static constexpr Index gathered_row = joins ? group_columns + V : max_rows;  // not a large power of two
