@@ -1,4 +1,4 @@
-// The kernels of bfloat16 for a unit that multiplies matrices of it (AMX), beside AVX-512.
+// The kernels of bfloat16, and a backward pass of floats, for a unit that multiplies matrices (AMX), beside AVX-512.
 #define FORETELL_VARIANT amx
 #define FORETELL_BFLOAT16
 #define FORETELL_MATRICES

@@ -1,6 +1,6 @@
 // The kernels of one instruction set.  Each variant's file defines FORETELL_VARIANT and includes this; one that has
-// kernels of bfloat16, and no others, defines FORETELL_BFLOAT16 too, and if a unit for matrices multiplies there,
-// FORETELL_MATRICES.
+// kernels of bfloat16, and no others, defines FORETELL_BFLOAT16 too.  If a unit for matrices multiplies there it defines
+// FORETELL_MATRICES, and has a backward pass of floats besides.
 #include "backward.h"
 #include "forward.h"
 #if !defined(FORETELL_BFLOAT16)
