@@ -29,7 +29,7 @@ inline Pieces<float> split<float>(Vec<float> value) {
   constexpr float largest = 0x1.fep127f;
   value = at_least(at_most(value, all(largest)), all(-largest));
   Pieces<float> found;
-  FORETELL_UNROLL for (int p = 0; p < 3; ++p) {
+  FORETELL_UNROLL for (int p = 0; p < pieces<float>; ++p) {
     found.of[p] = narrow(value);
     value -= widen(found.of[p]);
   }

@@ -39,7 +39,7 @@ struct Chunk {
   void take(Parts<Real>& parts, const Cell& cell, Index pairs) {
     const Layout<Number> at(cell);
     const auto take_factors = [&](Index count) { return parts.template take_as<Factor<Number>>(count); };
-    const Index beyond = has_matrices ? max_rows - 1 : 0;  // rows that products read without need
+    const Index beyond = has_matrices ? matrix_rows - 1 : 0;  // rows that products read without need
     const Index gate_size = (at.J * pairs + beyond) * at.deep;
     gates = take_factors(gate_size);
     gates_x = cell.layer_norm ? take_factors(gate_size) : gates;
