@@ -128,6 +128,22 @@ def test_products_of_torch_and_of_the_kernels_in_bfloat16_leave_each_other_alone
         assert torch.equal(layer(x)[0], y)
 
 
+def outputs_on(variant: str) -> str:
+    """The outputs of a large layer in float32 that wants gradients, from a process of its own."""
+    program = (
+        "import torch; from foretell.lstm import LSTM; torch.manual_seed(0); "
+        "print(LSTM(40, 130, 2)(torch.randn(9, 33, 40))[0].detach().numpy().tobytes().hex())"
+    )
+    env = {**os.environ, "FORETELL_CPU": variant}
+    return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True).stdout
+
+
+def test_outputs_in_float32_are_those_of_avx512_beside_a_unit_for_matrices():
+    if "amx" not in native.variants():
+        pytest.skip("this machine does not run amx")
+    assert outputs_on("amx") == outputs_on("avx512")
+
+
 @pytest.mark.parametrize("variant", ["amx", "avx512_bf16", "avx512", "avx2", "neon", "baseline"])
 def test_every_instruction_set_agrees_with_the_definition(variant):
     if variant not in native.variants():
