@@ -54,15 +54,19 @@ def check_input(caller: str, x: Any, input_size: int, weight: Tensor, dimensions
 
 
 def check_parameters(
-    caller: str, names: Iterable[str], found: Iterable[Any], shapes: Mapping[str, torch.Size], like: Tensor
+    caller: str, names: Iterable[str | None], found: Iterable[Any], shapes: Mapping[str, torch.Size], like: Tensor
 ) -> None:
-    """What stands in the parameters' places must have their shapes, and one number type and device."""
+    """What stands in the parameters' places must have their shapes, and one number type and device.
+
+    Where there is no name nothing is wanted.
+    """
     kind, device = like.dtype, like.device
     for name, value in zip(names, found, strict=True):
-        shape = shapes[name]
-        if value is None or value.shape != shape:
+        if name is None:
+            continue
+        if value is None or value.shape != shapes[name]:
             got = None if value is None else tuple(value.shape)
-            require(False, caller, name, f"of shape {tuple(shape)}", got)
+            require(False, caller, name, f"of shape {tuple(shapes[name])}", got)
         if value.dtype is not kind or value.device != device:
             require(_is_alike(value, like), caller, name, f"{_kind_of(like)}, as weight_ih_l0 is", _kind_of(value))
 

@@ -75,7 +75,7 @@ def _is_dense(request: Request, number: torch.dtype, kind: torch.dtype) -> bool:
     signs = not torch.compiler.is_compiling()  # compilers do not know of them
     if request.x.dtype is not number or request.x.stride()[-1] != 1 or (signs and request.x.is_neg()):
         return False
-    for part in chain(request.state, request.start or (), *request.weights, request.locked):
+    for part in request.tensors[1:]:
         if part is not None and (part.dtype is not kind or not part.is_contiguous() or (signs and part.is_neg())):
             return False
     others = request.lengths, request.reset, None if request.noise is None else request.noise.ends

@@ -138,7 +138,7 @@ class LSTM(nn.Module):
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
         """The parameters of every layer and direction, as torch.nn.LSTM lists them."""
-        return [[getattr(self, name) for name in names.values()] for names in self._names]
+        return [[getattr(self, name) for name in names if name] for names in self._names]
 
     def extra_repr(self) -> str:
         return convert.describe(self)
@@ -164,14 +164,15 @@ class LSTM(nn.Module):
             warnings.warn(text, stacklevel=3)
 
     def _create_parameters(self, kind: dict[str, Any]) -> None:
-        self._names: list[dict[str, str]] = []
+        self._names: list[list[str | None]] = []  # of each sequence, as `Weights` has them
         self._shapes: dict[str, torch.Size] = {}
         for sequence in range(self._sequences):
             layer, direction = divmod(sequence, self._directions)
             inputs = self._output * self._directions if layer else self.input_size
             suffix = f"_l{layer}" + ("_reverse" if direction else "")
             shapes = parameters.shapes(self.options, inputs, self.hidden_size, self.bias, self.proj_size)
-            self._names.append({name: name + suffix for name in shapes})
+            last = Weights._fields.index(next(reversed(shapes)))
+            self._names.append([name + suffix if name in shapes else None for name in Weights._fields[: last + 1]])
             self._shapes |= {name + suffix: torch.Size(shape) for name, shape in shapes.items()}
         if self.options.learn_initial_state:
             self._shapes["initial_h"] = torch.Size([self._sequences, self._output])
@@ -189,20 +190,23 @@ class LSTM(nn.Module):
         found = self._parameters.get(name)
         return getattr(self, name) if found is None else found
 
-    def _checked(self, names: Collection[str]) -> list[Tensor]:
-        """Attributes of these names, which others may have put there, fit for the kernels."""
+    def _checked(self, names: Collection[str | None]) -> list[Any]:
+        """Attributes of these names, which others may have put there, fit for the kernels; None for None."""
         known = self._parameters
-        found: list[Any] = [known[name] if name in known else getattr(self, name) for name in names]
+        found = [name and (known[name] if name in known else getattr(self, name)) for name in names]
         arguments.check_parameters("LSTM", names, found, self._shapes, self._parameter("weight_ih_l0"))
         return found
 
     def _weights(self, sequence: int) -> Weights:
-        names = self._names[sequence]
-        return Weights(**dict(zip(names, self._checked(names.values()), strict=True)))
+        return Weights(*self._checked(self._names[sequence]))
 
     def _start(self, batch: int, like: Tensor) -> State:
         """The state of a sequence that comes with none, [S,B,...]."""
-        zeros = [like.new_zeros(self._sequences, batch, width) for width in self._widths.values()]
+        # Nobody writes to it, so parts of the same width are one tensor.
+        count, output = self._sequences, self._output
+        h = like.new_zeros(count, batch, output)
+        widths = self._widths.values()
+        zeros = [h if width == output else like.new_zeros(count, batch, width) for width in widths]
         if self.options.learn_initial_state:
             learned = self._checked(("initial_h", "initial_c"))
             zeros[:2] = [part[:, None].expand(-1, batch, -1) for part in learned]
