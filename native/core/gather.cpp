@@ -13,19 +13,29 @@ namespace {
 constexpr Index stretch = 64;         // steps
 constexpr Index too_few = 64 * 1024;  // bytes to copy for which a second thread is not worth its start
 
-// Calls each(row in the table, row of the track, to) for the steps [begin, end) of every lane, whose rows lie side by
-// side.
+// Rows that follow each other in the table, or the same one again and again, whose rows in `to` are `step` bytes apart.
+struct Run {
+  Index row, of_track, by, count;  // the first in the table and of the track; 1, or 0
+  std::byte* to;
+};
+
+// Calls each(run) for the steps [begin, end) of every lane: its rows in the track, after some before and before some
+// behind it.
 template <class Function>
-void for_rows(const Gathered& part, const Lanes& lanes, Index begin, Index end, const Function& each) {
+void for_runs(const Gathered& part, const Lanes& lanes, Index begin, Index end, const Function& each) {
   for (Index b = 0; b < lanes.count; ++b) {
-    // By value, for the compiler cannot know that what is written is none of them.
-    const Index track = lanes.track[b], least = lanes.begin[b], most = lanes.end[b] - 1, step = part.step;
-    const Index base = part.of_tracks ? track : 0, last = lanes.first[b] + part.lead + end;
-    std::byte* to = part.to + begin * step + b * part.lane;
-    for (Index at = last - (end - begin); at < last; ++at, to += step) {
-      const Index row = std::max(least, std::min(at, most));
-      each(row + base, row + track, to);
-    }
+    const Index track = lanes.track[b], least = lanes.begin[b], most = lanes.end[b] - 1, count = end - begin;
+    const Index first = lanes.first[b] + part.lead + begin;
+    const Index before = std::clamp<Index>(least - first, 0, count);
+    const Index behind = std::clamp<Index>(first + count - 1 - most, 0, count - before);
+    std::byte* to = part.to + begin * part.step + b * part.lane;
+    const auto run = [&](Index row, Index by, Index rows) {
+      if (rows) each(Run{row + (part.of_tracks ? track : 0), row + track, by, rows, to});
+      to += rows * part.step;
+    };
+    run(least, 0, before);
+    run(first + before, 1, count - before - behind);
+    run(most, 0, behind);
   }
 }
 
@@ -36,25 +46,29 @@ float bounded(float value, float limit) {
 }
 
 void multiply(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
-  const Index features = part.width / Index(sizeof(float));
+  const Index features = part.width / Index(sizeof(float)), step = part.step;
   const auto* table = reinterpret_cast<const float*>(part.table);
   const float *factors = part.factor, limit = part.limit;
-  for_rows(part, lanes, begin, end, [=](Index row, Index of_track, std::byte* to) {
-    const float* from = table + row * features;
-    auto* product = reinterpret_cast<float*>(to);
-    const float factor = factors[of_track];
-    for (Index f = 0; f < features; ++f) product[f] = bounded(from[f] * factor, limit);
+  for_runs(part, lanes, begin, end, [=](const Run& run) {
+    for (Index n = 0; n < run.count; ++n) {
+      const float* __restrict from = table + (run.row + n * run.by) * features;
+      auto* __restrict product = reinterpret_cast<float*>(run.to + n * step);
+      const float factor = factors[run.of_track + n * run.by];
+      for (Index f = 0; f < features; ++f) product[f] = bounded(from[f] * factor, limit);
+    }
   });
 }
 
 // Rows of whole pieces, whose size the compiler knows: rows are short, and a call for each would cost more than they do.
 template <Index piece>
 void copy(const Gathered& part, const Lanes& lanes, Index begin, Index end) {
-  const Index width = part.width;
+  const Index width = part.width, step = part.step;
   const std::byte* table = part.table;
-  for_rows(part, lanes, begin, end, [=](Index row, Index, std::byte* to) {
-    const std::byte* from = table + row * width;
-    for (Index at = 0; at < width; at += piece) std::memcpy(to + at, from + at, piece);
+  for_runs(part, lanes, begin, end, [=](const Run& run) {
+    for (Index n = 0; n < run.count; ++n) {
+      const std::byte* from = table + (run.row + n * run.by) * width;
+      for (Index at = 0; at < width; at += piece) std::memcpy(run.to + n * step + at, from + at, piece);
+    }
   });
 }
 

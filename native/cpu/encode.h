@@ -61,40 +61,53 @@ class EncodeRun {
   Real *inputs, *sums, *turned;  // [K][R]; [E][R]; [R][E], both with padding
 };
 
-// The gradients of some inputs over all rows, in their order.
+// The gradients that a group of rows gives.  The bias is the weight of one more input, which is always 1.
 template <class Real>
 class EncodeBackward {
  public:
-  static constexpr Index V = lanes<Real>, R = panel_rows<Real>, panels = 4;
+  static constexpr Index V = lanes<Real>, R = panel_rows<Real>;
 
-  EncodeBackward(const EncodingGradient<Real>& call, Index count, Real* own = nullptr)
-      : call(call), blocks(ceil_div(call.outputs, V)), count(count) {
+  explicit EncodeBackward(const EncodingGradient<Real>& call, Real* partial = nullptr, Real* own = nullptr)
+      : call(call), K(call.inputs.count), blocks(ceil_div(call.outputs, V)), group_rows(rows_of_group<Real>(call.rows)),
+        sums(partial) {
     Parts<Real> parts(own);
-    inputs = parts.take(panels * count * R);
-    gradient = parts.take(blocks * V * panels * R);
-    sums = parts.take(count * blocks * V);
-    size = parts.taken();
+    inputs = parts.take(smaller(at_once, K + 1) * block_rows<Real>);
+    gradient = parts.take(blocks * V * block_rows<Real>);
+    sizes = {larger(1, ceil_div(call.rows, group_rows)), (K + 1) * blocks * V, parts.taken()};
   }
 
-  void run(Index first) {
-    for (Index n = 0; n < count * blocks * V; n += V) store(sums + n, Vec<Real>{});
-    for (Index begin = 0; begin < call.rows; begin += panels * R) {
-      const Index present = smaller(panels * R, call.rows - begin), loaded = ceil_div(present, R);
-      for (Index p = 0; p < loaded; ++p) {
-        load_inputs(call.inputs, first, count, begin + p * R, smaller(R, present - p * R), inputs + p * count * R);
+  void run(Index group) const {
+    for (Index n = 0; n < sizes.partial; n += V) store(sums + n, Vec<Real>{});
+    const Index end = smaller(call.rows, (group + 1) * group_rows);
+    for (Index begin = group * group_rows; begin < end; begin += block_rows<Real>) {
+      const Index present = smaller(block_rows<Real>, end - begin), panels = ceil_div(present, R);
+      load_gradient(begin, present, panels * R);
+      for (Index first = 0; first <= K; first += at_once) {
+        const Index count = smaller(at_once, K + 1 - first);
+        load(first, count, begin, present, panels);
+        add(first, count, panels);
       }
-      load_gradient(begin, present, loaded * R);
-      add(loaded);
+    }
+  }
+
+  // Adds up the sums of all groups in their order.
+  void finish() const {
+    for (Index g = 1; g < sizes.groups; ++g) {
+      for (Index n = 0; n < sizes.partial; n += V) {
+        store(sums + n, FORETELL_VARIANT::load(sums + n) + FORETELL_VARIANT::load(sums + g * sizes.partial + n));
+      }
     }
     for (Index e = 0; e < call.outputs; ++e) {
-      for (Index k = 0; k < count; ++k) call.d_weight[e * call.inputs.count + first + k] = sums[k * blocks * V + e];
+      for (Index k = 0; k < K; ++k) call.d_weight[e * K + k] = sums[k * blocks * V + e];
+      call.d_bias[e] = sums[K * blocks * V + e];
     }
-    if (first == 0) add_bias();
   }
 
-  Index size;
+  GroupSizes sizes;
 
  private:
+  static constexpr Index at_once = 128;  // inputs: those of a block of rows stay in the cache
+
   // Panels of up to four vectors of outputs, [panels][rows][vectors][V]; further rows are 0.
   void load_gradient(Index begin, Index present, Index rows) const {
     Real* to = gradient;
@@ -103,42 +116,44 @@ class EncodeBackward {
       for (Index n = 0; n < rows; ++n) {
         const Real* from = call.d_encoded + (begin + n) * call.encoded_stride;
         for (Index v = j; v < j + vectors; ++v, to += V) {
-          store(to, n < present ? load(from + v * V, int(smaller(V, call.outputs - v * V))) : Vec<Real>{});
+          const int there = int(smaller(V, call.outputs - v * V));
+          store(to, n < present ? FORETELL_VARIANT::load(from + v * V, there) : Vec<Real>{});
         }
       }
     }
   }
 
+  // Inputs from `first` on as [panels][count][R]; behind the last one lies the one that is always 1.
+  void load(Index first, Index count, Index begin, Index present, Index panels) const {
+    const Index read = smaller(count, K - first);
+    for (Index p = 0; p < panels; ++p) {
+      Real* to = inputs + p * count * R;
+      load_inputs(call.inputs, first, read, begin + p * R, smaller(R, present - p * R), to);
+      for (Index n = read * R; n < count * R; ++n) to[n] = 1;
+    }
+  }
+
   // sums [inputs][outputs] += inputs [panels][inputs][rows] times gradient.
-  void add(Index loaded) const {
+  void add(Index first, Index count, Index panels) const {
     const Cut cut(count);
     for (Index j = 0; j < blocks; j += max_vectors) {
       const int vectors = int(smaller(max_vectors, blocks - j));
-      const Real* by = gradient + j * V * loaded * R;
+      const Real* by = gradient + j * V * panels * R;
       for (Index k = 0, tile = 0; tile < cut.tiles; k += cut.rows(int(tile++))) {
         const Real* a[max_rows];
         Real* to[max_rows];
         for (int r = 0; r < cut.rows(int(tile)); ++r) {
           a[r] = inputs + (k + r) * R;
-          to[r] = sums + ((k + r) * blocks + j) * V;
+          to[r] = sums + ((first + k + r) * blocks + j) * V;
         }
-        row_tile_for<Real>(cut.rows(int(tile)), vectors)(a, loaded, R, count * R, by, one_panel, {to, to}, by);
+        row_tile_for<Real>(cut.rows(int(tile)), vectors)(a, panels, R, count * R, by, one_panel, {to, to}, by);
       }
     }
   }
 
-  void add_bias() const {
-    for (Index e = 0; e < call.outputs; e += V) {
-      const int count = int(smaller(V, call.outputs - e));
-      Vec<Real> total{};
-      for (Index n = 0; n < call.rows; ++n) total += load(call.d_encoded + n * call.encoded_stride + e, count);
-      store(call.d_bias + e, total, count);
-    }
-  }
-
   const EncodingGradient<Real>& call;
-  const Index blocks, count;
-  Real *inputs, *gradient, *sums;  // [panels][inputs][R]; of the panels' rows; [inputs][outputs], padded
+  const Index K, blocks, group_rows;
+  Real *sums, *inputs, *gradient;  // [groups][K+1][outputs], padded; [panels][inputs][R]; of the panels' rows
 };
 
 template <class Real>
@@ -146,10 +161,11 @@ constexpr EncodeKernels<Real> encode_kernels = {
     panel_rows<Real>,
     [](const Encoding<Real>& call) { return EncodeRun<Real>(call).size; },
     [](const Encoding<Real>& call, Index panel, Real* own) { EncodeRun<Real>(call, own).run(panel); },
-    [](const EncodingGradient<Real>& call, Index inputs) { return EncodeBackward<Real>(call, inputs).size; },
-    [](const EncodingGradient<Real>& call, Index first, Index end, Real* own) {
-      EncodeBackward<Real>(call, end - first, own).run(first);
+    [](const EncodingGradient<Real>& call) { return EncodeBackward<Real>(call).sizes; },
+    [](const EncodingGradient<Real>& call, Index group, Real* partial, Real* own) {
+      EncodeBackward<Real>(call, partial, own).run(group);
     },
+    [](const EncodingGradient<Real>& call, Real* partials) { EncodeBackward<Real>(call, partials).finish(); },
 };
 
 }  // namespace foretell::FORETELL_VARIANT

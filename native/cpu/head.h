@@ -22,12 +22,12 @@ template <class Real>
 class HeadRun {
  public:
   static constexpr int V = lanes<Real>;
-  static constexpr Index panel_rows = FORETELL_VARIANT::panel_rows<Real>;
-  static constexpr Index block_panels = 4, block_rows = block_panels * panel_rows;
+  static constexpr Index panel_rows = FORETELL_VARIANT::panel_rows<Real>, block_rows = block_panels * panel_rows;
 
   explicit HeadRun(const HeadLoss<Real>& call, Real* shared = nullptr, Real* partial = nullptr, Real* own = nullptr)
       : call(call), H(call.horizon), U(call.hidden), lines(call.horizon * call.quantiles),
-        distances(call.quantiles - 1), middle(distances / 2), wants_gradients(call.wants_gradients()),
+        distances(call.quantiles - 1), middle(distances / 2), group_rows(rows_of_group<Real>(call.rows)),
+        wants_gradients(call.wants_gradients()),
         growth(Real(256) / Real(256 - call.least)) {
     for (int s = 0; s < call.skip_count; ++s) K += call.skips[s].inputs.count;
     drop_bytes = ceil_div(U, counter_bytes) * counter_bytes;
@@ -38,7 +38,6 @@ class HeadRun {
     take_shared(shared);
     take_partial(partial);
     take_own(own);
-    group_rows = ceil_div(larger(min_group_rows, ceil_div(call.rows, max_groups)), block_rows) * block_rows;
     sizes.groups = larger(1, ceil_div(call.rows, group_rows));
   }
 
@@ -111,9 +110,6 @@ class HeadRun {
   HeadSizes sizes{};
 
  private:
-  // So few that their sums, and so many that most machines' threads, come to little.
-  static constexpr Index min_group_rows = 512, max_groups = 64;
-
   int units(Index j) const { return int(smaller(V, U - j * V)); }
 
   void take_shared(Real* memory) {
@@ -372,9 +368,9 @@ class HeadRun {
   }
 
   const HeadLoss<Real>& call;
-  const Index H, U, lines, distances, middle;
+  const Index H, U, lines, distances, middle, group_rows;
   const bool wants_gradients;
-  Index K = 0, drop_bytes, group_rows, panel_features;
+  Index K = 0, drop_bytes, panel_features;
   const Real growth;                                        // by dropout, of what stays
   Panels<Real> in_hidden, in_medians, of_hidden;  // features, medians of a block's rows; features of the lines
   Real *zeros, *medians, *back;                   // [panel_rows]; [H,U+K]; weights as of_hidden

@@ -9,6 +9,17 @@ namespace foretell::FORETELL_VARIANT {
 
 template <class Real>
 constexpr Index panel_rows = max_vectors * lanes<Real>;
+constexpr Index block_panels = 4;  // whose products are one sum
+template <class Real>
+constexpr Index block_rows = block_panels * panel_rows<Real>;
+
+// Rows whose sums one thread makes; those of all groups are added up in their order, so that the result does not depend
+// on threads.  Groups are so few that their sums, and so many that most machines' threads, come to little.
+template <class Real>
+Index rows_of_group(Index rows) {
+  constexpr Index least_rows = 512, most_groups = 64;
+  return ceil_div(larger(least_rows, ceil_div(rows, most_groups)), block_rows<Real>) * block_rows<Real>;
+}
 
 // The scales of a panel's rows.
 template <class Real>

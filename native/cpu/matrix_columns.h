@@ -43,7 +43,9 @@ class MatrixColumns {
       if (shares_ && number_++ % team_.members != team_.member) continue;
       char* to = end_;
       for (Index n = 0; n < pairs_; n += unit, to += unit_bytes) {
-        turn_matrix(rows + n, pairs_ - n, column + done, int(smaller(matrix_rows, count - done)), to);
+        const Index there = smaller(unit, pairs_ - n), own_next = matrix_rows * (shares_ ? team_.members : 1);
+        for (Index r = n; r < n + there; ++r) __builtin_prefetch(rows[r] + column + done + own_next);
+        turn_matrix(rows + n, there, column + done, int(smaller(matrix_rows, count - done)), to);
       }
     }
   }

@@ -32,14 +32,15 @@ template <class Real>
 void encode_backward(const EncodingGradient<Real>& call, int threads);
 
 // The kernels of one instruction set.  Work comes in parts that know nothing of each other: panels of rows forward,
-// some inputs [first, end) backward, which sum over the rows in their order.
+// groups of rows backward.
 template <class Real>
 struct EncodeKernels {
   Index panel_rows;
   Index (*scratch)(const Encoding<Real>&);  // numbers that a thread needs
   void (*run)(const Encoding<Real>&, Index panel, Real* own);
-  Index (*backward_scratch)(const EncodingGradient<Real>&, Index inputs);
-  void (*backward)(const EncodingGradient<Real>&, Index first, Index end, Real* own);
+  GroupSizes (*backward_sizes)(const EncodingGradient<Real>&);
+  void (*backward)(const EncodingGradient<Real>&, Index group, Real* partial, Real* own);
+  void (*finish)(const EncodingGradient<Real>&, Real* partials);
 };
 
 }  // namespace foretell

@@ -50,10 +50,8 @@ struct LossAndCount {
 template <class Real>
 LossAndCount head_loss(const HeadLoss<Real>& call, int threads);
 
-// Sizes in numbers of type Real.  Rows are done in groups, whose sums are added up in their order at the end, so that
-// the result does not depend on threads.
-struct HeadSizes {
-  Index groups, shared, partial, own;  // partial: a group's sums; own: a thread's scratch
+struct HeadSizes : GroupSizes {
+  Index shared;  // what all threads read
 };
 
 // The kernels of one instruction set; buffers are aligned to 64 bytes.

@@ -15,4 +15,10 @@ struct Inputs {
   Real limit = 0;
 };
 
+// Sizes in numbers of sums over rows.  Rows are done in groups, whose sums are added up in their order at the end, so
+// that the result does not depend on threads.
+struct GroupSizes {
+  Index groups, partial, own;  // a group's sums; a thread's scratch
+};
+
 }  // namespace foretell
