@@ -65,7 +65,7 @@ class MatrixColumns {
         const auto half = [&](Index n) {
           return n < pairs_ ? load_pieces<Number>(rows + n * row, v) : Pieces<Number>{};
         };
-        panel.put(k, v * V, half(one), half(other), V);
+        panel.put_pieces(k, v * V, half(one), half(other), V);
       }
     }
   }
@@ -97,9 +97,10 @@ class MatrixColumns {
 
   static void turn_matrix(const Number* const* rows, Index there, Index column, int count, char* into) {
     Vec<float> squares[P][matrix_rows];
-    const auto half = [&](Index n) { return n < there ? pieces_of(rows[n] + column, count) : Pieces<Number>{}; };
+    using These = decltype(pieces_of(rows[0], count));
+    const auto half = [&](Index n) { return n < there ? pieces_of(rows[n] + column, count) : These{}; };
     for (Index n = 0; n < matrix_rows; ++n) {
-      const Pieces<Number> first = half(n), second = half(n + matrix_rows);
+      const These first = half(n), second = half(n + matrix_rows);
       for (int p = 0; p < P; ++p) squares[p][n] = (Vec<float>)join(first.of[p], second.of[p]);
     }
     float* to = reinterpret_cast<float*>(into);

@@ -12,32 +12,56 @@
 
 namespace foretell::FORETELL_VARIANT {
 
-// Of a vector of numbers.
+// Of a vector of numbers, as they lie in a row.
 template <class Number>
 struct Pieces {
   __m256i of[pieces<Number>];
 };
 
-template <class Number>
-inline Pieces<Number> split(Vec<float> value) {
-  return {{narrow(value)}};
-}
+// The same of floats before they are narrowed: the lower half of their bits is 0.
+struct WidePieces {
+  Vec<float> of[pieces<float>];
+};
+
+using FloatBits = typename Simd<float>::Mask;
+
+// Rounded to the nearest number of bfloat16, or the larger one of two.
+inline Vec<float> upper_half(Vec<float> value) { return (Vec<float>)(((FloatBits)value + 0x8000) & ~0xffff); }
+
 // An infinity becomes the largest number, whose products saturate as well, but do not become NaN where a piece of the
 // other number is 0.
-template <>
-inline Pieces<float> split<float>(Vec<float> value) {
-  constexpr float largest = 0x1.fep127f;
-  value = at_least(at_most(value, all(largest)), all(-largest));
-  Pieces<float> found;
-  FORETELL_UNROLL for (int p = 0; p < pieces<float>; ++p) {
-    found.of[p] = narrow(value);
-    value -= widen(found.of[p]);
+template <class Number>
+inline auto split(Vec<float> value) {
+  if constexpr (pieces<Number> == 1) {
+    return Pieces<Number>{{narrow(value)}};
+  } else {
+    constexpr float largest = 0x1.fep127f;
+    value = at_least(at_most(value, all(largest)), all(-largest));
+    WidePieces found;
+    FORETELL_UNROLL for (int p = 0; p + 1 < pieces<float>; ++p) {
+      found.of[p] = upper_half(value);
+      value -= found.of[p];
+    }
+    found.of[pieces<float> - 1] = value;
+    return found;
   }
-  return found;
+}
+
+// Lane by lane the first and the second of a pair of wide pieces.
+inline __m512i join(Vec<float> first, Vec<float> second) {
+  return _mm512_or_si512(_mm512_maskz_srli_epi32(0xffff, (__m512i)first, 16), (__m512i)second);
+}
+
+// A line of the same piece of two vectors.
+inline __m512i line_of(Vec<float> first, Vec<float> second) {
+  return (__m512i)_mm512_maskz_cvtne2ps_pbh(0xffffffff, (__m512)second, (__m512)first);
+}
+inline __m512i line_of(__m256i first, __m256i second) {
+  return _mm512_mask_broadcast_i64x4(_mm512_maskz_broadcast_i64x4(0x0f, first), 0xf0, second);
 }
 
 // The first `count` numbers from `from` on, as many as a vector has or fewer.
-inline Pieces<float> pieces_of(const float* from, Index count) { return split<float>(load(from, int(count))); }
+inline WidePieces pieces_of(const float* from, Index count) { return split<float>(load(from, int(count))); }
 inline Pieces<BFloat16> pieces_of(const BFloat16* from, Index count) {
   return {{_mm256_maskz_loadu_epi16(first_lanes(int(count)), from)}};
 }
@@ -49,19 +73,18 @@ inline Index bytes_before(Index v) {
 }
 
 template <class Number>
-inline void store_pieces(Factor<Number>* row, Index v, const Pieces<Number>& from) {
+inline void store_pieces(Factor<Number>* row, Index v, const WidePieces& from) {
   char* to = reinterpret_cast<char*>(row) + bytes_before<Number>(v);
   FORETELL_UNROLL for (int p = 0; p < pieces<Number>; ++p, to += cache_line) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), from.of[p]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), narrow(from.of[p]));
   }
 }
 // Vectors v, which is even, and v + 1: whole lines, for a matrix that is loaded soon has to wait for halves.
-template <class Number>
-inline void store_pieces(Factor<Number>* row, Index v, const Pieces<Number>& first, const Pieces<Number>& second) {
+template <class Number, class These>
+inline void store_pieces(Factor<Number>* row, Index v, const These& first, const These& second) {
   char* to = reinterpret_cast<char*>(row) + bytes_before<Number>(v);
   FORETELL_UNROLL for (int p = 0; p < pieces<Number>; ++p, to += cache_line) {
-    const __m512i lower = _mm512_maskz_broadcast_i64x4(0x0f, first.of[p]);
-    _mm512_storeu_si512(to, _mm512_mask_broadcast_i64x4(lower, 0xf0, second.of[p]));
+    _mm512_storeu_si512(to, line_of(first.of[p], second.of[p]));
   }
 }
 template <class Number>

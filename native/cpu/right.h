@@ -18,9 +18,10 @@ struct Panel {
   // Those of two rows' numbers.
 #if defined(FORETELL_MATRICES)
   void put(Index k, Index column, Vec<Real> first, Vec<Real> second, int count) const {
-    put(k, column, split<Number>(first), split<Number>(second), count);
+    put_pieces(k, column, split<Number>(first), split<Number>(second), count);
   }
-  void put(Index k, Index column, const Pieces<Number>& first, const Pieces<Number>& second, int count) const {
+  template <class These>
+  void put_pieces(Index k, Index column, const These& first, const These& second, int count) const {
     FORETELL_UNROLL for (int p = 0; p < pieces<Number>; ++p) {
       store(place(k, column, p), (Vec<float>)join(first.of[p], second.of[p]), count);
     }
