@@ -45,12 +45,13 @@ struct AllKernels {
 #if defined(__x86_64__)
 // The backward pass of floats beside a unit for matrices.  With few rows most of a matrix is idle; with few units more
 // goes into its pieces than into its products, the more so where norms have pieces of their own or the rows of three
-// gates do not fill whole matrices (lab/README.md, 101).
+// gates do not fill whole matrices (lab/README.md, 101 and 106).
 const BackwardPass<float>& pass_beside_matrices(const Backward<float>& layer) {
   const Cell& cell = layer.forward.cell;
   const bool has_all_gates = cell.input_gate && cell.forget_gate && cell.output_gate && !cell.coupled;
-  const Index least_rows = 16, least_units = has_all_gates && !cell.layer_norm ? 128 : 256;
-  const bool pays = layer.forward.rows.batch >= least_rows && cell.hidden >= least_units;
+  const bool is_plain = has_all_gates && !cell.layer_norm;
+  const Index rows = layer.forward.rows.batch, least_units = !is_plain ? 256 : rows < 32 ? 128 : 96;
+  const bool pays = rows >= 16 && cell.hidden >= least_units;
   return pays ? amx::float_backward : avx512::float_kernels.backward;
 }
 

@@ -149,10 +149,14 @@ class CellGradients : protected Run<Number> {
     const Vec<Real> gradients[4] = {di, df, dg, d_o};
     Factor<Number>* to = block.to + row.place * block.deep;
     // `only`: padded units have no weights, but an infinity times their zeros would still be NaN.
-    for (int part = 0; part < 4; ++part) {
-      if (slot(part) >= 0) P::store_vector(to, slot(part), only(gradients[part], units));
+    if constexpr (PLAIN) {
+      for (int v = 0; v < 4; v += 2) P::store_vectors(to, v, only(gradients[v], units), only(gradients[v + 1], units));
+    } else {
+      for (int part = 0; part < 4; ++part) {
+        if (slot(part) >= 0) P::store_vector(to, slot(part), only(gradients[part], units));
+      }
+      fill_up(to);
     }
-    if (!PLAIN) fill_up(to);
     store(cell_gradient, only(dc_before, units));
   }
 

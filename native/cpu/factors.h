@@ -37,6 +37,11 @@ struct Product {
   // Vector v of a row of factors.
   static Vec<Number> load_vector(const Factor* row, Index v) { return load(row + v * lanes<Number>); }
   static void store_vector(Factor* row, Index v, Vec<Number> value) { store(row + v * lanes<Number>, value); }
+  // Vectors v, which is even, and v + 1.
+  static void store_vectors(Factor* row, Index v, Vec<Number> first, Vec<Number> second) {
+    store_vector(row, v, first);
+    store_vector(row, v + 1, second);
+  }
 };
 
 #if defined(FORETELL_BFLOAT16)
@@ -53,6 +58,9 @@ inline Vec<float> load(const BFloat16* from, int count) {
 
 // Rounded to the nearest, or the even one of two; denormals become 0.
 inline __m256i narrow(Vec<float> value) { return (__m256i)_mm512_maskz_cvtneps_pbh(0xffff, (__m512)value); }
+inline __m512i narrow(Vec<float> first, Vec<float> second) {
+  return (__m512i)_mm512_maskz_cvtne2ps_pbh(0xffffffff, (__m512)second, (__m512)first);
+}
 inline void store(BFloat16* to, Vec<float> value) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), narrow(value));
 }
@@ -86,7 +94,7 @@ struct Product<BFloat16> {
     const Vec<float> lower = FORETELL_VARIANT::load(row, int(count < V ? count : V));
     const Index left = count < V ? 0 : count < 2 * V ? count - V : V;
     const Vec<float> upper = left ? FORETELL_VARIANT::load(row + V, int(left)) : Vec<float>{};
-    return (Vec<float>)_mm512_maskz_cvtne2ps_pbh(0xffffffff, (__m512)upper, (__m512)lower);
+    return (Vec<float>)narrow(lower, upper);
   }
   static Vec<float> of_rows(Vec<float> first, Vec<float> second) {
     return (Vec<float>)join(narrow(first), narrow(second));
@@ -96,6 +104,9 @@ struct Product<BFloat16> {
   }
   static void store_vector(Factor* row, Index v, Vec<float> value) {
     store(reinterpret_cast<BFloat16*>(row) + v * lanes<float>, value);
+  }
+  static void store_vectors(Factor* row, Index v, Vec<float> first, Vec<float> second) {
+    _mm512_storeu_si512(reinterpret_cast<BFloat16*>(row) + v * lanes<float>, narrow(first, second));
   }
 };
 

@@ -36,7 +36,9 @@ class Left {
   void set_part(Index n, Index k, const Factor<Number>* from, Index count) {
     constexpr Index of_line = cache_line / sizeof(Pair);
     const Index lines = count / of_line * pieces<Number>;
-    __builtin_memcpy(row(n) + k, from, lines * cache_line);
+    auto* to = reinterpret_cast<float*>(row(n) + k);
+    const auto* line = reinterpret_cast<const float*>(from);
+    for (Index l = 0; l < lines * lanes<float>; l += lanes<float>) store(to + l, load(line + l));  // few: no call
   }
 
   // sums.to[r] = sums.from[r] + the product of row n + r, from factor k on, with a panel of so many factors.

@@ -53,9 +53,7 @@ inline __m512i join(Vec<float> first, Vec<float> second) {
 }
 
 // A line of the same piece of two vectors.
-inline __m512i line_of(Vec<float> first, Vec<float> second) {
-  return (__m512i)_mm512_maskz_cvtne2ps_pbh(0xffffffff, (__m512)second, (__m512)first);
-}
+inline __m512i line_of(Vec<float> first, Vec<float> second) { return narrow(first, second); }
 inline __m512i line_of(__m256i first, __m256i second) {
   return _mm512_mask_broadcast_i64x4(_mm512_maskz_broadcast_i64x4(0x0f, first), 0xf0, second);
 }
@@ -109,6 +107,9 @@ struct Product<float> {
     return widen(found.of[0]) + widen(found.of[1]) + widen(found.of[2]);
   }
   static void store_vector(Factor* row, Index v, Vec<float> value) { store_pieces<float>(row, v, split<float>(value)); }
+  static void store_vectors(Factor* row, Index v, Vec<float> first, Vec<float> second) {
+    store_pieces<float>(row, v, split<float>(first), split<float>(second));
+  }
 };
 
 }  // namespace foretell::FORETELL_VARIANT
