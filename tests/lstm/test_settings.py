@@ -19,7 +19,15 @@ def test_the_keywords_are_the_options():
 def test_options_survive_a_dict():
     options = Options(zoneout=(0.1, 0.2), peepholes=True)
     assert Options(**asdict(options)) == options
-    assert Options(zoneout=[0.1, 0.2]).zoneout_c == 0.2
+
+
+def test_a_pair_may_be_a_list_as_json_has_it():
+    assert Options(zoneout=[0.1, 0.2]) == Options(zoneout=(0.1, 0.2))
+    layer = LSTM(3, 4, zoneout=[0.1, 0.2]).eval()
+    same = LSTM(3, 4, zoneout=(0.1, 0.2)).eval()
+    same.load_state_dict(layer.state_dict())
+    x = torch.randn(5, 2, 3)
+    assert torch.equal(layer(x)[0], same(x)[0])
 
 
 def test_the_nine_variants_differ():

@@ -63,8 +63,8 @@ def _run_kernels(request: Request) -> Answer:
     if needs_gradients(request):
         y, *state = _Run.apply(request, *request.tensors)  # type: ignore[no-untyped-call]
         return Answer(y, tuple(state))
-    outcome = kernels.forward(request, kernels.begin(request), saved=None)
-    return Answer(outcome.ys[-1], outcome.state, outcome.activity)
+    ys, state, activity = kernels.forward(request, kernels.begin(request), saved=None)
+    return Answer(ys[-1], state, activity)
 
 
 def _as_autocast(request: Request) -> Request:
@@ -86,7 +86,8 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, request: Request, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         ctx.request, ctx.run = request.without_tensors(), kernels.begin(request)
-        ys, state, saved, _ = kernels.forward(request, ctx.run, kernels.allocate_saved(request, ctx.run))
+        saved = kernels.allocate_saved(request, ctx.run)
+        ys, state, _ = kernels.forward(request, ctx.run, saved)
         # The first two are the run's own matter; saved, they cannot be changed in place unnoticed.
         kept = request.lengths, request.reset, saved, *ys, *tensors
         ctx.save_for_backward(*kept)

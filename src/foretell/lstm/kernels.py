@@ -5,7 +5,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,15 +21,6 @@ ACTIVITY_PARTS = 5  # i, f, g, o, c
 Empty = Callable[..., Tensor]  # (like, *shape) -> Tensor: Tensor.new_empty, or memory.empty where a run fills it
 SHARED = 16 << 10  # bytes of a live step's outputs that may be allocated at once
 LINE = 64  # bytes: the parts of what is saved, and a vector of the widest instruction set, end at cache lines
-
-
-class Outcome(NamedTuple):
-    """What a run gives. `saved` [S,...] is what backward has to know, in a layout of the kernels' own."""
-
-    ys: list[Tensor]  # of each layer [T,B,DR], or [N,DR]
-    state: State
-    saved: Tensor | None
-    activity: tuple[Activity, ...]
 
 
 def dense(request: Request) -> Request:
@@ -73,9 +64,10 @@ def _multiplies_bfloat16() -> bool:
 
 def _is_dense(request: Request, number: torch.dtype, kind: torch.dtype) -> bool:
     signs = not torch.compiler.is_compiling()  # compilers do not know of them
-    if request.x.dtype is not number or request.x.stride()[-1] != 1 or (signs and request.x.is_neg()):
+    x, (_, *all_else) = request.x, request.tensors
+    if x.dtype is not number or x.stride()[-1] != 1 or (signs and x.is_neg()):
         return False
-    for part in request.tensors[1:]:
+    for part in all_else:
         if part is not None and (part.dtype is not kind or not part.is_contiguous() or (signs and part.is_neg())):
             return False
     others = request.lengths, request.reset, None if request.noise is None else request.noise.ends
@@ -154,12 +146,16 @@ def allocate_gradients(
     return [None if x is None else _like(x, x.shape[-1], empty), *found]
 
 
-def forward(request: Request, run: Any, saved: Tensor | None) -> Outcome:
-    """Run a request made by `dense`, for one layer or for several in one direction; fill `saved` if it is given."""
+def forward(request: Request, run: Any, saved: Tensor | None) -> tuple[list[Tensor], State, tuple[Activity, ...]]:
+    """Run a request made by `dense`, for one layer or for several in one direction.
+
+    Gives what each layer does, [T,B,DR] or [N,DR], the final state and the activity. Fills `saved` [S,...] if it is
+    given with what backward has to know, in a layout of the kernels' own.
+    """
     ys, state = allocate_outputs(request, memory.empty)
     cells = [_allocate_cell(request) for _ in range(ACTIVITY_PARTS * len(request.weights))] if request.record else ()
     run.forward(request.tensors, ys, state, saved, cells, torch.get_num_threads())
-    return Outcome(ys, state, saved, _activity(request, cells, ys))
+    return ys, state, _activity(request, cells, ys)
 
 
 def backward(

@@ -64,6 +64,8 @@ class LSTM(nn.Module):
         self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional = float(dropout), bidirectional
+        self._directions, self._output = 2 if bidirectional else 1, proj_size or hidden_size
+        self._sequences = num_layers * self._directions
         self._widths = arguments.state_widths(self.options, hidden_size, self._output)
         self._check_together()
         self._create_parameters({"device": device, "dtype": dtype})
@@ -142,18 +144,6 @@ class LSTM(nn.Module):
 
     def extra_repr(self) -> str:
         return convert.describe(self)
-
-    @property
-    def _directions(self) -> int:
-        return 2 if self.bidirectional else 1
-
-    @property
-    def _sequences(self) -> int:
-        return self.num_layers * self._directions
-
-    @property
-    def _output(self) -> int:
-        return self.proj_size or self.hidden_size
 
     def _check_together(self) -> None:
         if self.options.residual and self.num_layers == 1:

@@ -56,8 +56,8 @@ def _forward(*arguments: Any) -> tuple[Tensor, list[Tensor], Tensor]:
     enough = kernels.room_of_pairs(request)
     require(room == 0 or room >= enough, "LSTM", "the room of a compiled graph", f"0 or at least {enough}", room)
     saved = kernels.allocate_room(request, room)
-    outcome = kernels.forward(request, kernels.begin(request), saved if room else None)
-    return outcome.ys[0].to(call[0].dtype), list(outcome.state), saved
+    (y,), state, _ = kernels.forward(request, kernels.begin(request), saved if room else None)
+    return y.to(call[0].dtype), list(state), saved
 
 
 @torch.library.register_fake(FORWARD)  # type: ignore[untyped-decorator]
@@ -77,7 +77,7 @@ def _backward(*arguments: Any) -> list[Tensor]:
     run = kernels.begin(request)
     if not saved.numel():
         saved = kernels.allocate_saved(request, run)
-        (y,) = kernels.forward(request, run, saved).ys
+        (y,), *_ = kernels.forward(request, run, saved)
     dstate = (dh, dc, dgates)[: len(request.state)]
     found = kernels.backward(run, request.tensors, _needed(request, wanted), [y], saved, dy, dstate)
     found[0] = None if found[0] is None else found[0].to(call[0].dtype)

@@ -65,6 +65,8 @@ class Options:
         pair = self.zoneout if isinstance(self.zoneout, tuple | list) else (self.zoneout, self.zoneout)
         fine = len(pair) == 2 and all(map(_is_chance, pair))
         require(fine, "LSTM", "zoneout", "at least 0 and below 1, or such a pair for h and c", self.zoneout)
+        if isinstance(self.zoneout, list):  # as JSON has it; options are keys of what is made for them once
+            object.__setattr__(self, "zoneout", tuple(self.zoneout))
         self._check_gates()
         self._check_init()
 
@@ -119,11 +121,11 @@ class Options:
 
     @property
     def zoneout_h(self) -> float:
-        return self.zoneout[0] if isinstance(self.zoneout, tuple | list) else self.zoneout
+        return self.zoneout[0] if isinstance(self.zoneout, tuple) else self.zoneout
 
     @property
     def zoneout_c(self) -> float:
-        return self.zoneout[1] if isinstance(self.zoneout, tuple | list) else self.zoneout
+        return self.zoneout[1] if isinstance(self.zoneout, tuple) else self.zoneout
 
     @property
     def is_plain_cell(self) -> bool:

@@ -1,7 +1,6 @@
 """What the layer asks of a backend, and what it gets: the two sides of the seam."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -40,7 +39,7 @@ class Request(NamedTuple):
         x, the state, the start, the weights of each sequence and then the masks of each.
         """
         start = self.start or (None,) * len(self.state)
-        return self.x, *self.state, *start, *chain.from_iterable(self.weights), *self.locked
+        return self.x, *self.state, *start, *sum(self.weights, ()), *self.locked
 
     def with_tensors(self, tensors: Sequence[Any]) -> Self:
         """This request with others in their place, in that order."""
