@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from foretell.lstm import LSTM, LSTMCell
+from foretell.lstm.noise import DRAWN, drop
 from foretell.lstm.philox import philox
 
 NOISY = [{"zoneout": 0.4}, {"recurrent_dropout": 0.4}, {"weight_drop": 0.4}]
@@ -30,6 +31,20 @@ def test_noise_is_trainings_alone_and_follows_torchs_seed(noise, make, x):
 @pytest.mark.parametrize("name", ["recurrent_dropout", "weight_drop"])
 def test_dropout_leaves_evaluation_untouched(name, make, x):
     assert torch.equal(make(3, 8, **{name: 0.4})(x)[0], make(3, 8)(x)[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(0, 3), (7, 5), (2 * DRAWN + 1,)])
+def test_dropout_is_torchs_for_the_same_seed(shape, kind, share):
+    values = torch.randn(shape).to(kind).requires_grad_()
+    found = []
+    for dropout in (torch.nn.functional.dropout, drop):
+        torch.manual_seed(3)
+        dropped = dropout(values, share)
+        (gradient,) = torch.autograd.grad(dropped.sum(), values)
+        found.append((dropped, gradient, torch.get_rng_state()))
+    assert all(map(torch.equal, *found))
 
 
 def test_zoneout_keeps_the_given_share_of_units(make, x):

@@ -14,8 +14,10 @@ from torch.nn import functional
 from foretell.lstm.definition import Weights
 from foretell.lstm.options import Options
 from foretell.lstm.philox import WORD, philox
+from foretell.lstm.transforms import is_transformed
 
 SEEDS = 2**62
+DRAWN = 1 << 16  # numbers at once, which stay in the cache
 
 
 class Noise(NamedTuple):
@@ -36,6 +38,20 @@ class Noise(NamedTuple):
         return self if self.ends is None else self._replace(ends=self.ends.contiguous())
 
 
+def drop(values: Tensor, share: float) -> Tensor:
+    """torch.nn.functional.dropout(values, share): the same for the same seed, in two thirds of the time on the CPU.
+
+    Each number stays if a double, uniform in [0, 1), is below its chance; torch draws these faster by themselves.
+    """
+    if not values.is_cpu or share in (0, 1) or is_transformed():
+        return functional.dropout(values, share)
+    keep = torch.empty_like(values, memory_format=torch.contiguous_format)
+    drawn = torch.empty(min(DRAWN, keep.numel()), dtype=torch.float64, device="cpu")
+    for part in torch.split(keep.view(-1), DRAWN):
+        torch.lt(drawn[: len(part)].uniform_(), 1 - share, out=part)
+    return values * keep.div_(1 - share)
+
+
 def draw_noise(options: Options) -> Noise | None:
     """The seed of a call in training, from torch's generator; None where zoneout draws nothing."""
     if not (options.zoneout_h or options.zoneout_c):
@@ -47,14 +63,14 @@ def draw_locked(options: Options, x: Tensor, shape: tuple[int, int]) -> Tensor |
     """The recurrent dropout [B,R] of one sequence in training, the same for all steps, of x's kind."""
     if not options.recurrent_dropout:
         return None
-    return functional.dropout(x.new_ones(shape), options.recurrent_dropout)
+    return drop(x.new_ones(shape), options.recurrent_dropout)
 
 
 def drop_weights(weights: Weights, options: Options) -> Weights:
     """The weights in training, with dropout on the recurrent ones: DropConnect, one mask for the whole call."""
     if not options.weight_drop:
         return weights
-    return weights._replace(weight_hh=functional.dropout(weights.weight_hh, options.weight_drop))
+    return weights._replace(weight_hh=drop(weights.weight_hh, options.weight_drop))
 
 
 def zoneout_masks(

@@ -5,11 +5,10 @@ from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from foretell.lstm.definition import Activity, Masks, State, lstm_sequence
-from foretell.lstm.noise import zoneout_masks
+from foretell.lstm.noise import drop, zoneout_masks
 from foretell.lstm.request import Answer, Request
 
 Run = Callable[[Request], Answer]
@@ -20,7 +19,7 @@ def run_layers(request: Request, run: Run) -> Answer:
     x, answers = request.x, []
     for layer in range(request.layers):
         # Time first in memory, so that the same seed drops what it drops in torch.nn.LSTM.
-        fed = functional.dropout(x.contiguous(), request.dropout) if layer and request.dropout else x
+        fed = drop(x.contiguous(), request.dropout) if layer and request.dropout else x
         part = request.part(layer * request.directions, request.directions, request.directions, fed)
         answer = run(part._replace(data=(0, 0)) if layer else part)
         x = answer.y + x if request.options.residual and layer else answer.y
