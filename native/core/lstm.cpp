@@ -50,8 +50,9 @@ const BackwardPass<float>& pass_beside_matrices(const Backward<float>& layer) {
   const Cell& cell = layer.forward.cell;
   const bool has_all_gates = cell.input_gate && cell.forget_gate && cell.output_gate && !cell.coupled;
   const bool is_plain = has_all_gates && !cell.layer_norm;
-  const Index rows = layer.forward.rows.batch, least_units = !is_plain ? 256 : rows < 32 ? 128 : 96;
-  const bool pays = rows >= 16 && cell.hidden >= least_units;
+  const Index rows = layer.forward.rows.batch, least_rows = is_plain ? 12 : 16;
+  const Index least_units = !is_plain || rows < 16 ? 256 : rows < 32 ? 128 : 96;
+  const bool pays = rows >= least_rows && cell.hidden >= least_units;
   return pays ? amx::float_backward : avx512::float_kernels.backward;
 }
 
@@ -59,6 +60,7 @@ const BackwardPass<float>& pass_beside_matrices(const Backward<float>& layer) {
 const Kernels<float>& kernels_beside_matrices() {
   static const Kernels<float> found = [] {
     Kernels<float> all = avx512::float_kernels;
+    all.backward.cost = [](const Backward<float>& layer) { return pass_beside_matrices(layer).cost(layer); };
     all.backward.scratch = [](const Backward<float>& layer, const Team& team) {
       return pass_beside_matrices(layer).scratch(layer, team);
     };
@@ -174,7 +176,7 @@ bool run_planned(const Pass<Number>* layer, int directions, const Plan& plan) {
 // One layer on as many threads as are worth it and can be had.
 template <class Number, template <class> class Pass>
 void run_layer(const Pass<Number>* layer, int directions, int threads) {
-  const Plan plan = choose_plan(forward_of(layer[0]), directions, threads);
+  const Plan plan = choose_plan(forward_of(layer[0]), cost_of(layer[0]), directions, threads);
   if (!run_planned(layer, directions, plan)) run_planned(layer, directions, Plan{});
 }
 

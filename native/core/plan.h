@@ -17,19 +17,19 @@ struct Plan {
   Split split = Split::rows;
 };
 
-// What a step costs in cycles, about, when each member has `rows` rows, so many of them in a tile at most, and `blocks`
-// blocks of four gates: products, or for the first tile the weights' way from the caches, whichever takes longer.  Of
-// weights that do not fit L2 beside all else a part stays there, for they are read to and fro.  `tile_cycles` as in
-// Kernels.
-inline double step_cost(double rows, double tile_rows, double tile_cycles, double blocks, double depth,
-                        double panel_bytes, double member_bytes) {
-  const double vector = panel_bytes / 4;
+// What a step costs in cycles, about, when each member has `rows` rows and `blocks` blocks of four gates: products, or
+// for the first tile the weights' way from the caches, whichever takes longer.  `depth`: factors; `vector`: bytes.  Of
+// weights that do not fit L2 beside all else a part stays there, for they are read to and fro.
+inline double step_cost(const ProductCost& of, double rows, double blocks, double depth, double vector,
+                        double member_bytes) {
   const double of_l1 = 1.6 * vector, of_l2 = 0.7 * vector, of_l3 = 12;  // bytes a cycle
+  const double panel_bytes = 4.0 * double(of.lanes * of.bytes);
   constexpr double l1 = 40 << 10;
   static const double near = 0.75 * second_cache_bytes();
   const double far = std::max(0.0, 1 - near / member_bytes);
   const double way = member_bytes <= l1 ? panel_bytes / of_l1 : panel_bytes * (far / of_l3 + (1 - far) / of_l2);
-  const double tiles = std::ceil(rows / tile_rows), product = tile_cycles > 0 ? tile_cycles : 2 * rows / tiles;
+  const double tiles = std::ceil(rows / double(of.tile_rows));
+  const double product = of.tile_cycles > 0 ? of.tile_cycles : 2 * rows / tiles;
   const double activations = 60 * rows * blocks;
   return blocks * depth * (std::max(product, way) + (tiles - 1) * product) + activations;
 }
@@ -49,20 +49,19 @@ double work_of(const Forward<Number>& layer) {
 }
 
 template <class Number>
-Plan choose_plan(const Forward<Number>& layer, int directions, int threads) {
+Plan choose_plan(const Forward<Number>& layer, const ProductCost& of, int directions, int threads) {
   const Cell& cell = layer.cell;
   const Rows& rows = layer.rows;
-  constexpr Index together = sizeof(Wide<Number>) / sizeof(Number);  // numbers of a factor
-  const double depth = double(cell.outputs) / double(together), pairs = double(rows.first[rows.time]);
+  const double depth = double(cell.outputs) / double(of.together), pairs = double(rows.first[rows.time]);
   if (threads <= 1 || work_of(layer) * directions < too_little) return {};
   Plan plan;
   plan.teams = directions == 2 ? 2 : 1;
   const int available = threads / plan.teams;
-  const Kernels<Number>& run = kernels<Number>();
-  const Index lanes = run.lanes, blocks = (cell.hidden + lanes - 1) / lanes;
-  const double panel = 4.0 * double(lanes) * sizeof(Wide<Number>), weights = depth * panel * double(blocks);
+  const Index blocks = (cell.hidden + of.lanes - 1) / of.lanes;
+  const double vector = double(of.lanes) * sizeof(Wide<Number>);
+  const double weights = depth * 4.0 * double(of.lanes * of.bytes) * double(blocks);
   const auto cost = [&](double own_rows, double own_blocks, double own_weights) {
-    return step_cost(own_rows, double(run.tile_rows), run.tile_cycles, own_blocks, depth, panel, own_weights);
+    return step_cost(of, own_rows, own_blocks, depth, vector, own_weights);
   };
   const bool needs_rows = cell.layer_norm || cell.projection || cell.gate_recurrence || layer.hidden_mask;
   constexpr double worthwhile = 0.85;  // of one thread's cost
@@ -73,11 +72,27 @@ Plan choose_plan(const Forward<Number>& layer, int directions, int threads) {
   const double alone = cost(batch, double(blocks), weights);
   const double rows_cost = cost(std::ceil(batch / by_rows), double(blocks), weights);
   double units_cost = cost(batch, std::ceil(double(blocks) / by_units), weights / by_units);
+  if (of.copies_gates) {
+    constexpr double of_others = 4;  // bytes a cycle that come from another core
+    const double gates = 4.0 * double(cell.hidden) / double(of.together) * double(of.bytes);
+    units_cost += batch * gates * (1 - 1.0 / by_units) / of_others;
+  }
   if (units_cost < std::min(clearly * rows_cost, worthwhile * alone)) units_cost += meeting_cost(by_units);
   if (std::min(rows_cost, units_cost) > worthwhile * alone) return plan;
   plan.split = units_cost < clearly * rows_cost ? Split::units : Split::rows;
   plan.members = plan.split == Split::rows ? by_rows : by_units;
   return plan;
+}
+
+// What the products of a pass take.
+template <class Number>
+ProductCost cost_of(const Forward<Number>&) {
+  return kernels<Number>().cost;
+}
+
+template <class Number>
+ProductCost cost_of(const Backward<Number>& layer) {
+  return kernels<Number>().backward.cost(layer);
 }
 
 // The forward pass that a layer is of.
@@ -108,7 +123,7 @@ bool makes_wave(const Pass<Number>* layers, int count, int threads) {
   for (int n = 0; n < count; ++n) {
     const Forward<Number>& layer = forward_of(layers[n]);
     const Cell& cell = layer.cell;
-    const int members = choose_plan(layer, 1, threads).members;
+    const int members = choose_plan(layer, cost_of(layers[n]), 1, threads).members;
     if (members > 1 && 4.0 * double(cell.hidden * (cell.inputs + cell.outputs)) * sizeof(Number) > near) return false;
     const double work = work_of(layer);
     all += work;

@@ -17,8 +17,24 @@ struct MatrixUnit {
 };
 #endif
 
+// `copies_gates`: for backward, whose left side they are.
+template <class Number>
+constexpr ProductCost product_cost(bool copies_gates) {
+  // A matrix's product takes 16 cycles, for which it has 16 factors; of numbers in three pieces there are six.
+  constexpr int products = pieces<Number> == 3 ? 6 : 1;
+  return {
+      lanes<Wide<Number>>,
+      has_matrices ? matrix_rows : max_rows,
+      has_matrices ? 4.0 * products : 0.0,
+      together<Number>,
+      Index(sizeof(Factor<Number>)),
+      copies_gates,
+  };
+}
+
 template <class Number>
 constexpr BackwardPass<Number> backward_pass = {
+    [](const Backward<Number>&) { return product_cost<Number>(has_matrices); },
     [](const Backward<Number>& layer, const Team& team) { return BackwardRun<Number>(layer, {}, team).size; },
     [](const Backward<Number>& layer, Scratch<Wide<Number>> scratch, const Team& team) {
       const MatrixUnit unit;
@@ -32,9 +48,7 @@ constexpr Kernels<Number> make_kernels(const HeadKernels<Wide<Number>>* head,
                                        const AdamWKernels<Wide<Number>>* adamw) {
   using Real = Wide<Number>;
   return {
-      lanes<Real>,
-      has_matrices ? matrix_rows : max_rows,
-      has_matrices ? 4.0 : 0.0,  // 16 a vector of weights for 16 factors
+      product_cost<Number>(false),
       [](const Cell& cell) { return Packed<Number>(cell, nullptr).size; },
       pack_weights<Number>,
       [](const Forward<Number>& layer) {

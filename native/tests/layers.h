@@ -328,7 +328,7 @@ struct Crew {
 template <class Number>
 std::vector<Crew> crews_for(const reference::Problem& p) {
   std::vector<Crew> crews{{1, Split::rows}};
-  const Index lanes = foretell::kernels<Number>().lanes;
+  const Index lanes = foretell::kernels<Number>().cost.lanes;
   const bool sees_more = p.cell.gate_recurrence || !p.hidden_mask.empty();
   const bool whole_rows = p.cell.layer_norm || p.cell.projection || sees_more;
   for (int members : {2, 3}) {

@@ -174,6 +174,15 @@ def test_the_number_of_threads_changes_nothing_in_a_large_layer(batch, settings,
     assert same(three, one)
 
 
+def test_the_number_of_threads_changes_nothing_in_few_rows_of_many_units(on_threads):
+    """Threads then share units, also where backward goes to a unit for matrices."""
+    torch.manual_seed(0)
+    layer, x = LSTM(9, 260), torch.randn(7, 13, 9, requires_grad=True)
+    one, two, three = (on_threads(count, lambda: outputs_and_gradients(layer, x)) for count in (1, 2, 3))
+    assert same(two, one)
+    assert same(three, one)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     "settings",

@@ -156,9 +156,18 @@ struct EncodeKernels;  // foretell/encode.h
 template <class Real>
 struct AdamWKernels;  // foretell/adamw.h
 
+// What the products of a pass take, for those who plan it.
+struct ProductCost {
+  Index lanes, tile_rows;  // numbers in a vector; rows of a tile at most
+  double tile_cycles;      // of a tile times four vectors for each factor, if they do not depend on its rows; else 0
+  Index together, bytes;   // numbers of a factor, and its bytes
+  bool copies_gates;       // do members that share units copy each other's gates at every step?
+};
+
 // A backward pass over a layer, of which an instruction set may have more than one.
 template <class Number>
 struct BackwardPass {
+  ProductCost (*cost)(const Backward<Number>&);
   ScratchSize (*scratch)(const Backward<Number>&, const Team&);
   void (*run)(const Backward<Number>&, Scratch<Wide<Number>>, const Team&);
 };
@@ -168,8 +177,7 @@ template <class Number>
 struct Kernels {
   using Real = Wide<Number>;
 
-  Index lanes, tile_rows;  // numbers in a vector; rows of a tile at most
-  double tile_cycles;      // of a tile times four vectors for each factor, if they do not depend on its rows; else 0
+  ProductCost cost;                   // of forward
   Index (*packed_size)(const Cell&);  // of the weights, ready for forward
   void (*pack)(const Cell&, const Parameters<const Real>&, Real* packed, const Team&);
   Index (*saved_size)(const Forward<Number>&);
