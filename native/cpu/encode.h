@@ -84,7 +84,7 @@ class EncodeBackward {
       load_gradient(begin, present, panels * R);
       for (Index first = 0; first <= K; first += at_once) {
         const Index count = smaller(at_once, K + 1 - first);
-        load(first, count, begin, present, panels);
+        load_panels(first, count, begin, present, panels);
         add(first, count, panels);
       }
     }
@@ -94,7 +94,7 @@ class EncodeBackward {
   void finish() const {
     for (Index g = 1; g < sizes.groups; ++g) {
       for (Index n = 0; n < sizes.partial; n += V) {
-        store(sums + n, FORETELL_VARIANT::load(sums + n) + FORETELL_VARIANT::load(sums + g * sizes.partial + n));
+        store(sums + n, load(sums + n) + load(sums + g * sizes.partial + n));
       }
     }
     for (Index e = 0; e < call.outputs; ++e) {
@@ -117,14 +117,14 @@ class EncodeBackward {
         const Real* from = call.d_encoded + (begin + n) * call.encoded_stride;
         for (Index v = j; v < j + vectors; ++v, to += V) {
           const int there = int(smaller(V, call.outputs - v * V));
-          store(to, n < present ? FORETELL_VARIANT::load(from + v * V, there) : Vec<Real>{});
+          store(to, n < present ? load(from + v * V, there) : Vec<Real>{});
         }
       }
     }
   }
 
   // Inputs from `first` on as [panels][count][R]; behind the last one lies the one that is always 1.
-  void load(Index first, Index count, Index begin, Index present, Index panels) const {
+  void load_panels(Index first, Index count, Index begin, Index present, Index panels) const {
     const Index read = smaller(count, K - first);
     for (Index p = 0; p < panels; ++p) {
       Real* to = inputs + p * count * R;

@@ -39,12 +39,13 @@ class MatrixColumns {
 
   // Takes `count` columns of the pairs' rows, from `column` on, as the next run.
   void turn(const Number* const* rows, Index column, Index count) {
+    const Index next = matrix_rows * (shares_ ? team_.members : 1);  // of this member
     for (Index done = 0; done < count; done += matrix_rows, end_ += units_ * unit_bytes) {
       if (shares_ && number_++ % team_.members != team_.member) continue;
       char* to = end_;
       for (Index n = 0; n < pairs_; n += unit, to += unit_bytes) {
-        const Index there = smaller(unit, pairs_ - n), own_next = matrix_rows * (shares_ ? team_.members : 1);
-        for (Index r = n; r < n + there; ++r) __builtin_prefetch(rows[r] + column + done + own_next);
+        const Index there = smaller(unit, pairs_ - n);
+        for (Index r = n; r < n + there; ++r) __builtin_prefetch(rows[r] + column + done + next);
         turn_matrix(rows + n, there, column + done, int(smaller(matrix_rows, count - done)), to);
       }
     }

@@ -23,10 +23,11 @@ struct WidePieces {
   Vec<float> of[pieces<float>];
 };
 
-using FloatBits = typename Simd<float>::Mask;
-
-// Rounded to the nearest number of bfloat16, or the larger one of two.
-inline Vec<float> upper_half(Vec<float> value) { return (Vec<float>)(((FloatBits)value + 0x8000) & ~0xffff); }
+// Rounded to the nearest number of bfloat16; of two, to the one farther from 0.
+inline Vec<float> rounded(Vec<float> value) {
+  using Bits [[gnu::vector_size(vector_bytes)]] = std::uint32_t;
+  return (Vec<float>)(((Bits)value + 0x8000u) & ~0xffffu);
+}
 
 // An infinity becomes the largest number, whose products saturate as well, but do not become NaN where a piece of the
 // other number is 0.
@@ -39,7 +40,7 @@ inline auto split(Vec<float> value) {
     value = at_least(at_most(value, all(largest)), all(-largest));
     WidePieces found;
     FORETELL_UNROLL for (int p = 0; p + 1 < pieces<float>; ++p) {
-      found.of[p] = upper_half(value);
+      found.of[p] = rounded(value);
       value -= found.of[p];
     }
     found.of[pieces<float> - 1] = value;

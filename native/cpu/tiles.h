@@ -152,7 +152,7 @@ inline void column_tile(const Factor<Number>* const* a, Index column, Index leng
   Vec<Real> total[ROWS][VECTORS] = {};
   const auto add = [&](Index k) __attribute__((always_inline)) {
     const Factor<Number>* row = a[k] + column;
-    __builtin_prefetch(row + 2 * ROWS - 1);  // where the next columns end: rows that lie anywhere nobody else fetches
+    __builtin_prefetch(row + 2 * ROWS - 1);  // the end of the next columns: rows lie anywhere, so nobody else does
     multiply<Number>([&](int r) { return Product<Number>::broadcast(row + r); }, b + k * VECTORS * V, total);
   };
   Index k = 0;

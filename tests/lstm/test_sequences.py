@@ -36,6 +36,17 @@ def test_ragged_input_equals_row_by_row(bidirectional, options, make, x, assert_
         assert_near(tuple(part[:, row : row + 1] for part in state), after)
 
 
+def test_the_state_after_no_steps_is_the_callers_to_write_to(options, make, x):
+    layer = make(3, 5, 2, **options)
+    given = layer(x)[1]
+    for start in (None, given):
+        expected = tuple(part.clone() for part in layer(x[:0], start)[1])
+        found = layer(x[:0], start)[1]
+        found[0].detach().fill_(9)
+        assert all(map(torch.equal, found[1:], expected[1:]))
+        assert start is None or torch.equal(start[0], expected[0])
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_reset_equals_separate_sequences(bidirectional, options, make, x, assert_near):
     layer = make(3, 5, 1 if "residual" not in options else 2, bidirectional=bidirectional, **options)

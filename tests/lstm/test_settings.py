@@ -19,6 +19,7 @@ def test_the_keywords_are_the_options():
 def test_options_survive_a_dict():
     options = Options(zoneout=(0.1, 0.2), peepholes=True)
     assert Options(**asdict(options)) == options
+    assert Options(zoneout=[0.1, 0.2]).zoneout_c == 0.2
 
 
 def test_a_pair_may_be_a_list_as_json_has_it():

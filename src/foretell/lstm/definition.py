@@ -97,6 +97,8 @@ def lstm_sequence(
         after = state_after(step, options)
         state = after if alive is None else _choose(alive[t], after, state)
         steps.append(step)
+    if not steps:  # whoever gets the state may write to it
+        state = tuple(part.clone() for part in state)
     h, c = state[:2]
     y = _over_time([step.h for step in steps], h, alive)
     if not record:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from foretell.lstm.definition import Weights
 from foretell.lstm.options import Options
 from foretell.lstm.philox import WORD, philox
-from foretell.lstm.transforms import is_transformed
+from foretell.lstm.transforms import is_plain, is_transformed
 
 SEEDS = 2**62
 DRAWN = 1 << 16  # numbers at once, which stay in the cache
@@ -43,7 +43,7 @@ def drop(values: Tensor, share: float) -> Tensor:
 
     Each number stays if a double, uniform in [0, 1), is below its chance; torch draws these faster by themselves.
     """
-    if not values.is_cpu or share in (0, 1) or is_transformed():
+    if not values.is_cpu or share in (0, 1) or is_transformed() or not is_plain(values):
         return functional.dropout(values, share)
     keep = torch.empty_like(values, memory_format=torch.contiguous_format)
     drawn = torch.empty(min(DRAWN, keep.numel()), dtype=torch.float64, device="cpu")
