@@ -37,16 +37,17 @@ class MatrixColumns {
     number_ = 0;
   }
 
-  // Takes `count` columns of the pairs' rows, from `column` on, as the next run.
-  void turn(const Number* const* rows, Index column, Index count) {
-    const Index next = matrix_rows * (shares_ ? team_.members : 1);  // of this member
-    for (Index done = 0; done < count; done += matrix_rows, end_ += units_ * unit_bytes) {
-      if (shares_ && number_++ % team_.members != team_.member) continue;
+  // Takes `count` columns of the pairs' rows, from `column` on, as the next run; of which `add` will be asked for `all`.
+  void turn(const Number* const* rows, Index column, Index count, bool all) {
+    const Index matrices = ceil_div(count, matrix_rows), next = matrix_rows * (shares_ ? team_.members : 1);
+    const Span own = part(matrices, all);
+    for (Index m = 0; m < matrices; ++m, column += matrix_rows, end_ += units_ * unit_bytes) {
+      if (shares_ ? number_++ % team_.members != team_.member : m < own.from || m >= own.to) continue;
       char* to = end_;
       for (Index n = 0; n < pairs_; n += unit, to += unit_bytes) {
         const Index there = smaller(unit, pairs_ - n);
-        for (Index r = n; r < n + there; ++r) __builtin_prefetch(rows[r] + column + done + next);
-        turn_matrix(rows + n, there, column + done, int(smaller(matrix_rows, count - done)), to);
+        for (Index r = n; r < n + there; ++r) __builtin_prefetch(rows[r] + column + next);
+        turn_matrix(rows + n, there, column, int(smaller(matrix_rows, count - m * matrix_rows)), to);
       }
     }
   }
@@ -76,9 +77,9 @@ class MatrixColumns {
   void add(float* to, Index count, bool all) {
     settle_memory();
     const Index width = vectors_ * V, matrices = ceil_div(count, matrix_rows), of_matrix = units_ * unit_bytes;
-    const Index from = all ? 0 : matrices * team_.member / team_.members * matrix_rows;
-    const Index end = all ? count : smaller(count, matrices * (team_.member + 1) / team_.members * matrix_rows);
-    for (Index done = from, taken; done < end; done += taken) {
+    const Span own = part(matrices, all);
+    const Index end = smaller(count, own.to * matrix_rows);
+    for (Index done = own.from * matrix_rows, taken; done < end; done += taken) {
       taken = end - done < 2 * matrix_rows ? smaller(matrix_rows, end - done) : 2 * matrix_rows;
       const char* a = next_ + done / matrix_rows * of_matrix;
       for (int v = 0; v < vectors_; v += 2) add_lines(a, taken, v, to + done * width + v * V, width);
@@ -90,6 +91,12 @@ class MatrixColumns {
   static constexpr Index V = lanes<float>, P = pieces<Number>;
   static constexpr Index unit = 2 * matrix_rows;  // pairs: of each 32 the n-th makes a factor with the one 16 behind
   static constexpr Index unit_bytes = P * matrix_bytes;
+
+  // All of so many matrices, or those that fall to this member.
+  Span part(Index matrices, bool all) const {
+    const Index member = team_.member, members = team_.members;
+    return all ? Span{0, matrices} : Span{matrices * member / members, matrices * (member + 1) / members};
+  }
 
   static Index bytes(Index pairs, Index columns, Index runs) {
     return (ceil_div(columns, matrix_rows) + runs) * ceil_div(pairs, unit) * unit_bytes;

@@ -201,7 +201,7 @@ class WeightGradients {
   void add_pairs(const Span& pairs, const Gradients& gradients, const Span& panels, bool all_lines,
                  const All&... columns) {
     matrices.begin(pairs.count());
-    (matrices.turn(columns.rows + pairs.from, columns.column, columns.lines), ...);
+    (matrices.turn(columns.rows + pairs.from, columns.column, columns.lines, all_lines), ...);
     matrices.wait();
     for (Index j = panels.from; j < panels.to; ++j) {
       matrices.set_panel(gradients.at(j, pairs.from), gradients.row, gradients.vectors);
