@@ -45,7 +45,7 @@ struct AllKernels {
 #if defined(__x86_64__)
 // The backward pass of floats beside a unit for matrices.  With few rows most of a matrix is idle; with few units more
 // goes into its pieces than into its products, the more so where norms have pieces of their own or the rows of three
-// gates do not fill whole matrices (lab/README.md, 101 and 106).
+// gates do not fill whole matrices (lab/README.md, 101, 106 and 107).
 const BackwardPass<float>& pass_beside_matrices(const Backward<float>& layer) {
   const Cell& cell = layer.forward.cell;
   const bool has_all_gates = cell.input_gate && cell.forget_gate && cell.output_gate && !cell.coupled;

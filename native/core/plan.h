@@ -17,17 +17,20 @@ struct Plan {
   Split split = Split::rows;
 };
 
+// Of the weights of a block for one factor of a row.
+inline double panel_bytes(const ProductCost& of) { return 4.0 * double(of.lanes * of.bytes); }
+
 // What a step costs in cycles, about, when each member has `rows` rows and `blocks` blocks of four gates: products, or
 // for the first tile the weights' way from the caches, whichever takes longer.  `depth`: factors; `vector`: bytes.  Of
 // weights that do not fit L2 beside all else a part stays there, for they are read to and fro.
 inline double step_cost(const ProductCost& of, double rows, double blocks, double depth, double vector,
                         double member_bytes) {
   const double of_l1 = 1.6 * vector, of_l2 = 0.7 * vector, of_l3 = 12;  // bytes a cycle
-  const double panel_bytes = 4.0 * double(of.lanes * of.bytes);
+  const double panel = panel_bytes(of);
   constexpr double l1 = 40 << 10;
   static const double near = 0.75 * second_cache_bytes();
   const double far = std::max(0.0, 1 - near / member_bytes);
-  const double way = member_bytes <= l1 ? panel_bytes / of_l1 : panel_bytes * (far / of_l3 + (1 - far) / of_l2);
+  const double way = member_bytes <= l1 ? panel / of_l1 : panel * (far / of_l3 + (1 - far) / of_l2);
   const double tiles = std::ceil(rows / double(of.tile_rows));
   const double product = of.tile_cycles > 0 ? of.tile_cycles : 2 * rows / tiles;
   const double activations = 60 * rows * blocks;
@@ -59,7 +62,7 @@ Plan choose_plan(const Forward<Number>& layer, const ProductCost& of, int direct
   const int available = threads / plan.teams;
   const Index blocks = (cell.hidden + of.lanes - 1) / of.lanes;
   const double vector = double(of.lanes) * sizeof(Wide<Number>);
-  const double weights = depth * 4.0 * double(of.lanes * of.bytes) * double(blocks);
+  const double weights = depth * panel_bytes(of) * double(blocks);
   const auto cost = [&](double own_rows, double own_blocks, double own_weights) {
     return step_cost(of, own_rows, own_blocks, depth, vector, own_weights);
   };

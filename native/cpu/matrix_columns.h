@@ -37,7 +37,7 @@ class MatrixColumns {
     number_ = 0;
   }
 
-  // Takes `count` columns of the pairs' rows, from `column` on, as the next run; of which `add` will be asked for `all`.
+  // Takes `count` columns of the pairs' rows, from `column` on, as the next run; `all` as for `add`.
   void turn(const Number* const* rows, Index column, Index count, bool all) {
     const Index matrices = ceil_div(count, matrix_rows), next = matrix_rows * (shares_ ? team_.members : 1);
     const Span own = part(matrices, all);

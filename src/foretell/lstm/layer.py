@@ -154,7 +154,7 @@ class LSTM(nn.Module):
             warnings.warn(text, stacklevel=3)
 
     def _create_parameters(self, kind: dict[str, Any]) -> None:
-        self._names: list[list[str | None]] = []  # of each sequence, as `Weights` has them
+        self._names: list[list[str | None]] = []  # of each sequence, as `Weights` has them up to the last there is
         self._shapes: dict[str, torch.Size] = {}
         for sequence in range(self._sequences):
             layer, direction = divmod(sequence, self._directions)
